@@ -1,0 +1,209 @@
+//! A tenant's file: its quota and its queues.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::{Ceilings, Limits, QueueName, QueueSpec, Quota, RetryPolicy, TenantSpec};
+
+use super::problem::Problems;
+use super::reader::{Document, Section};
+use super::value::{Bytes, Parsed};
+
+/// Reads a tenant's file. `ceilings` are the most that a queue may set.
+///
+/// # Errors
+/// Everything that is wrong with the file.
+pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<TenantSpec, Problems> {
+    let mut document = Document::parse(file, text)?;
+    let mut root = document.root();
+    let mut tenant = root.section("tenant");
+    let name = tenant.required::<Parsed<_>>("name");
+    let weight = tenant.within("weight", 1, 1, QueueSpec::WEIGHT_MAX);
+    let quota = read_quota(tenant.section("quota"));
+    tenant.finish();
+    let mut queues = BTreeMap::new();
+    for section in root.sections("queue") {
+        read_queue(section, ceilings, &mut queues);
+    }
+    root.finish();
+    document.finish(name.map(|Parsed(name)| TenantSpec { name, weight, quota, queues }))
+}
+
+fn read_quota(mut section: Section) -> Quota {
+    let default = Quota::default();
+    let mut size = |key, default, least| {
+        let Bytes(bytes) = section.or(key, Bytes(default));
+        if bytes < least {
+            section.problem(key, format!("must be at least {}", crate::format_bytes(least)));
+        }
+        bytes
+    };
+    let bytes = size("bytes", default.bytes, Quota::BYTES_MIN);
+    let results = size("results", default.results, Quota::RESULTS_MIN);
+    let dead = size("dead", default.dead, Quota::BYTES_MIN);
+    let tasks = section.or("tasks", default.tasks);
+    if tasks == 0 || i64::try_from(tasks).is_err() {
+        section.problem("tasks", "must be from 1 to 2^63 - 1");
+    }
+    section.finish();
+    Quota { tasks, bytes, results, dead }
+}
+
+fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<QueueName, QueueSpec>) {
+    let name = section.required::<Parsed<QueueName>>("name");
+    let plugin = section.required::<Parsed<_>>("plugin");
+    let concurrency =
+        section.within("concurrency", QueueSpec::CONCURRENCY_DEFAULT, 1, QueueSpec::CONCURRENCY_MAX);
+    let weight = section.within("weight", 1, 1, QueueSpec::WEIGHT_MAX);
+    let results_ttl = section.or("results_ttl", QueueSpec::RESULTS_TTL_DEFAULT);
+    if results_ttl < QueueSpec::RESULTS_TTL_MIN {
+        section.problem("results_ttl", "must be at least \"1h\", so that a result outlives every redelivery");
+    }
+    let once = section.or("once", false);
+    let events = section.or("events", false);
+    let limits = read_limits(section.section("limits"), ceilings);
+    let retry = read_retry(section.section("retry"));
+    refuse_grants(section.section("grants"));
+    let (name, plugin) = match (name, plugin) {
+        (Some(Parsed(name)), Some(Parsed(plugin))) => (name, plugin),
+        _ => return section.finish(),
+    };
+    if queues.contains_key(&name) {
+        section.problem("name", format!("`{name}` is used by an earlier queue of this file"));
+    }
+    section.finish();
+    let results_ttl = results_ttl.as_secs();
+    queues.insert(name, QueueSpec { plugin, concurrency, weight, results_ttl, once, events, limits, retry });
+}
+
+/// Reads limits, and records every one that the host would not serve.
+pub(super) fn read_limits(mut section: Section, ceilings: &Ceilings) -> Limits {
+    let limits = limits_or(&mut section, &Limits::default());
+    for (key, objection) in ceilings.objections(&limits) {
+        section.problem(key, objection);
+    }
+    section.finish();
+    limits
+}
+
+/// Reads the keys of limits, each with its own default.
+pub(super) fn limits_or(section: &mut Section, default: &Limits) -> Limits {
+    Limits {
+        fuel: section.or("fuel", default.fuel),
+        memory: section.or("memory", Bytes(default.memory)).0,
+        timeout: section.or("timeout", default.timeout),
+        output: section.or("output", Bytes(default.output)).0,
+        log: section.or("log", Bytes(default.log)).0,
+    }
+}
+
+fn read_retry(mut section: Section) -> RetryPolicy {
+    let default = RetryPolicy::default();
+    let retry = RetryPolicy {
+        attempts: section.or("attempts", default.attempts),
+        base: section.or("base", Duration::from_secs_f64(default.base)).as_secs_f64(),
+        factor: section.or("factor", default.factor),
+        cap: section.or("cap", Duration::from_secs_f64(default.cap)).as_secs_f64(),
+    };
+    for (key, objection) in retry.objections() {
+        section.problem(key, objection);
+    }
+    section.finish();
+    retry
+}
+
+/// Nothing can be granted by this version, and a grant that is silently ignored would look like one that holds.
+fn refuse_grants(mut section: Section) {
+    for capability in ["config", "secrets", "kv", "blobs", "http", "submit", "clock"] {
+        if section.has(capability) {
+            section.problem(
+                capability,
+                "cannot be granted: this version gives plugins clocks, random and logging only",
+            );
+        }
+    }
+    section.finish();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<TenantSpec, Problems> {
+        parse_tenant("acme.toml", text, &Ceilings::default())
+    }
+
+    #[test]
+    fn the_file_of_the_documentation_is_read() {
+        let spec = parse(
+            r#"
+[tenant]
+name = "acme"
+weight = 1
+quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB" }
+
+[[queue]]
+name = "thumbnail"
+plugin = "thumbnail@1.2.0"
+concurrency = 64
+weight = 1
+results_ttl = "24h"
+once = false
+events = false
+limits = { fuel = 5_000_000_000, memory = "128MiB", timeout = "30s", output = "768KiB", log = "256KiB" }
+retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
+"#,
+        )
+        .unwrap();
+        assert_eq!(spec.quota, Quota::default());
+        assert_eq!(
+            spec.queues[&"thumbnail".parse().unwrap()],
+            QueueSpec::new("thumbnail@1.2.0".parse().unwrap()),
+            "every value of the example is the default"
+        );
+    }
+
+    #[test]
+    fn every_key_but_the_names_has_a_default() {
+        let spec = parse("[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'").unwrap();
+        assert_eq!(spec.queues[&"q".parse().unwrap()], QueueSpec::new("p@1".parse().unwrap()));
+    }
+
+    #[test]
+    fn all_mistakes_of_a_file_are_reported_together() {
+        let problems = parse(
+            "[tenant]\nname = 'Acme'\nquota = { results = '1KiB' }\n[[queue]]\nname = 'q'\nplugin = 'p'\n\
+             concurrency = 0\nresults_ttl = '5m'\nlimits = { fuel = 0, memory = '64GiB', timeout = '-1s' }\n\
+             retry = { attempts = 0 }\nconcurency = 1\n[[queue]]\nplugin = 'p@1'\n",
+        )
+        .unwrap_err()
+        .to_string();
+        for part in [
+            "line 2: `tenant.name` cannot be read",
+            "`tenant.quota.results` must be at least",
+            "`queue.plugin` cannot be read: `p` names no version",
+            "`queue.concurrency` must be from 1",
+            "`queue.results_ttl`",
+            "`queue.limits.fuel` must be more than 0",
+            "`queue.limits.memory` is 64.0 GiB, more than",
+            "`queue.limits.timeout` is not a duration",
+            "`queue.retry.attempts`",
+            "`queue.concurency` is not known; did you mean `concurrency`?",
+            "line 12: `queue.name` is missing",
+        ] {
+            assert!(problems.contains(part), "{part}\nis not in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn two_queues_of_one_name_are_refused() {
+        let text = "[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[[queue]]\nname='q'\nplugin='p@2'";
+        assert!(parse(text).unwrap_err().to_string().contains("used by an earlier queue"));
+    }
+
+    #[test]
+    fn a_grant_that_would_not_hold_is_refused() {
+        let text = "[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[queue.grants]\nkv = true";
+        assert!(parse(text).unwrap_err().to_string().contains("`queue.grants.kv` cannot be granted"));
+    }
+}

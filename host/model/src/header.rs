@@ -1,0 +1,72 @@
+//! The names of the headers on tasks, results and dead letters.
+
+/// All headers of a task together, in bytes of names and values.
+pub const HEADERS_MAX_BYTES: usize = 16 * 1024;
+
+/// Header names as they are written. Reading does not mind the case.
+pub mod name {
+    /// Media type of a payload.
+    pub const CONTENT_TYPE: &str = "Content-Type";
+    /// W3C trace context, carried from task to result.
+    pub const TRACEPARENT: &str = "traceparent";
+
+    /// Wall limit that a publisher asks for.
+    pub const TIMEOUT: &str = "Saggar-Timeout";
+    /// Point in time after which a task is not started.
+    pub const DEADLINE: &str = "Saggar-Deadline";
+    /// Subject that also receives the result.
+    pub const REPLY_TO: &str = "Saggar-Reply-To";
+    /// Where the payload lies, if not in the message.
+    pub const PAYLOAD: &str = "Saggar-Payload";
+
+    /// The outcome.
+    pub const STATUS: &str = "Saggar-Status";
+    /// `QUEUE/ID`.
+    pub const TASK: &str = "Saggar-Task";
+    /// Which message the result belongs to: stream incarnation and sequence.
+    pub const SEQ: &str = "Saggar-Seq";
+    /// The counted attempt.
+    pub const ATTEMPT: &str = "Saggar-Attempt";
+    /// Fuel spent.
+    pub const FUEL: &str = "Saggar-Fuel";
+    /// Peak memory in bytes.
+    pub const PEAK_MEMORY: &str = "Saggar-Peak-Memory";
+    /// Run time in milliseconds.
+    pub const DURATION: &str = "Saggar-Duration";
+    /// Waiting time in milliseconds.
+    pub const QUEUED: &str = "Saggar-Queued";
+    /// `name@version`.
+    pub const PLUGIN: &str = "Saggar-Plugin";
+    /// `sha256:…`.
+    pub const DIGEST: &str = "Saggar-Digest";
+    /// Name of the host.
+    pub const HOST: &str = "Saggar-Host";
+    /// Bytes in, out and logged, and calls into the host: `in=256 out=3 log=0 calls=1`.
+    pub const USAGE: &str = "Saggar-Usage";
+    /// Why a task became a dead letter.
+    pub const REASON: &str = "Saggar-Reason";
+}
+
+/// Whether the message system owns a header, so that a tenant's is never copied on.
+#[must_use]
+pub(crate) fn belongs_to_nats(name: &str) -> bool {
+    has_prefix(name, "nats-")
+}
+
+/// Whether a header is Saggar's.
+#[must_use]
+pub(crate) fn belongs_to_saggar(name: &str) -> bool {
+    has_prefix(name, "saggar-")
+}
+
+/// Whether a publisher may set this `Saggar-` header, so that it stays with the task in a dead letter.
+#[must_use]
+pub(crate) fn is_publishers(header: &str) -> bool {
+    [name::TIMEOUT, name::DEADLINE, name::REPLY_TO, name::PAYLOAD]
+        .into_iter()
+        .any(|ours| ours.eq_ignore_ascii_case(header))
+}
+
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}

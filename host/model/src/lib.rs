@@ -1,0 +1,44 @@
+//! The domain of Saggar, free of input and output.
+//!
+//! Nothing here opens a socket, reads a clock or draws a random number: time and chance are arguments. That is
+//! what lets settlement, retries and limits be tested as tables, and every other crate agree on one meaning for
+//! each word.
+
+pub mod config;
+mod ending;
+mod header;
+mod health;
+mod history;
+mod limits;
+mod name;
+mod outcome;
+mod plan;
+mod plugin;
+mod quantity;
+mod receipt;
+mod record;
+mod retry;
+mod settle;
+mod subject;
+mod task;
+mod tenant;
+mod text;
+
+pub use ending::{Ending, Failure, Output};
+pub use header::{HEADERS_MAX_BYTES, name as header_name};
+pub use health::{Health, HealthReport};
+pub use history::History;
+pub use limits::{Ceilings, Limits};
+pub use name::{NameError, PluginName, QueueName, TaskId, TaskRef, TenantName};
+pub use outcome::{Outcome, UnknownOutcome};
+pub use plan::{Change, Plan};
+pub use plugin::{Digest, PluginError, PluginRef, PluginVersion};
+pub use quantity::{format_bytes, format_duration, parse_bytes, parse_duration};
+pub use receipt::{PluginId, Receipt};
+pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
+pub use retry::RetryPolicy;
+pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
+pub use subject::{EventKind, Subjects};
+pub use task::{Invalid, Task, TaskHeaders};
+pub use tenant::{QueueSpec, Quota, TenantRecord, TenantSpec};
+pub use text::{escape, escape_and_cut};

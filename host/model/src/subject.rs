@@ -1,0 +1,221 @@
+//! Subjects and stream names of one tenant.
+//!
+//! They are built from checked names only, so that no text of a tenant can reach beyond its own subjects.
+
+use crate::{NameError, QueueName, TaskId, TenantName};
+
+/// What can be watched about a running task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// An attempt began.
+    Started,
+    /// The guest said how far it is.
+    Progress,
+    /// The guest wrote a log message.
+    Log,
+    /// The task will run again.
+    Retrying,
+}
+
+impl EventKind {
+    /// The last token of the event's subject.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Progress => "progress",
+            Self::Log => "log",
+            Self::Retrying => "retrying",
+        }
+    }
+}
+
+/// The subjects and streams of one tenant.
+#[derive(Debug, Clone)]
+pub struct Subjects {
+    tenant: TenantName,
+}
+
+impl Subjects {
+    /// The stream of what every task has been through, shared by all tenants and written by hosts only.
+    pub const STATE_STREAM: &'static str = "SAGGAR_STATE";
+    /// The subjects of [`Self::STATE_STREAM`].
+    pub const STATE_SUBJECTS: &'static str = "saggar.state.>";
+
+    /// The subjects of `tenant`.
+    #[must_use]
+    pub fn of(tenant: &TenantName) -> Self {
+        Self { tenant: tenant.clone() }
+    }
+
+    /// The stream that holds the tenant's tasks.
+    #[must_use]
+    pub fn tasks_stream(&self) -> String {
+        format!("SAGGAR_TASKS_{}", self.tenant)
+    }
+
+    /// The stream that holds the tenant's results.
+    #[must_use]
+    pub fn results_stream(&self) -> String {
+        format!("SAGGAR_RESULTS_{}", self.tenant)
+    }
+
+    /// The stream that holds the tenant's dead letters.
+    #[must_use]
+    pub fn dead_stream(&self) -> String {
+        format!("SAGGAR_DEAD_{}", self.tenant)
+    }
+
+    /// Where a task is published, with or without an id.
+    #[must_use]
+    pub fn task(&self, queue: &QueueName, id: Option<&TaskId>) -> String {
+        match id {
+            Some(id) => format!("saggar.{}.task.{queue}.{id}", self.tenant),
+            None => format!("saggar.{}.task.{queue}", self.tenant),
+        }
+    }
+
+    /// The two filters of a queue's consumer.
+    #[must_use]
+    pub fn task_filters(&self, queue: &QueueName) -> [String; 2] {
+        [format!("saggar.{}.task.{queue}", self.tenant), format!("saggar.{}.task.{queue}.*", self.tenant)]
+    }
+
+    /// The id in a task's subject, if there is one.
+    ///
+    /// # Errors
+    /// The last token is no id that a publisher may choose.
+    pub fn task_id(&self, queue: &QueueName, subject: &str) -> Result<Option<TaskId>, NameError> {
+        let after_queue = subject
+            .strip_prefix("saggar.")
+            .and_then(|rest| rest.strip_prefix(self.tenant.as_str()))
+            .and_then(|rest| rest.strip_prefix(".task."))
+            .and_then(|rest| rest.strip_prefix(queue.as_str()));
+        match after_queue {
+            Some("") => Ok(None),
+            Some(rest) => TaskId::published(rest.strip_prefix('.').unwrap_or(rest)).map(Some),
+            None => TaskId::published(subject).map(Some),
+        }
+    }
+
+    /// Where the result of a task stands.
+    #[must_use]
+    pub fn result(&self, queue: &QueueName, id: &TaskId) -> String {
+        format!("saggar.{}.result.{queue}.{id}", self.tenant)
+    }
+
+    /// All results of the tenant.
+    #[must_use]
+    pub fn results(&self) -> String {
+        format!("saggar.{}.result.*.*", self.tenant)
+    }
+
+    /// Where the dead letter of a task stands.
+    #[must_use]
+    pub fn dead(&self, queue: &QueueName, id: &TaskId) -> String {
+        format!("saggar.{}.dead.{queue}.{id}", self.tenant)
+    }
+
+    /// Where a second dead letter of one id stands, told apart by the sequence of its task.
+    #[must_use]
+    pub fn dead_again(&self, queue: &QueueName, id: &TaskId, sequence: u64) -> String {
+        format!("saggar.{}.dead.{queue}.{id}~{sequence}", self.tenant)
+    }
+
+    /// All dead letters of the tenant, or of one of its queues.
+    #[must_use]
+    pub fn dead_letters(&self, queue: Option<&QueueName>) -> String {
+        match queue {
+            Some(queue) => format!("saggar.{}.dead.{queue}.*", self.tenant),
+            None => format!("saggar.{}.dead.*.*", self.tenant),
+        }
+    }
+
+    /// Where the state of a task stands between two of its runs.
+    #[must_use]
+    pub fn state(&self, queue: &QueueName, sequence: u64) -> String {
+        format!("saggar.state.{}.{queue}.{sequence}", self.tenant)
+    }
+
+    /// Where an event of a running task is published.
+    #[must_use]
+    pub fn event(&self, queue: &QueueName, id: &TaskId, kind: EventKind) -> String {
+        format!("saggar.{}.event.{queue}.{id}.{}", self.tenant, kind.as_str())
+    }
+
+    /// Whether a publisher's reply subject lies where replies of this tenant may go, and names one subject.
+    #[must_use]
+    pub fn is_reply(&self, subject: &str) -> bool {
+        /// Room for any inbox, and far from the server's limit of 4,096 bytes for a whole control line.
+        const REPLY_MAX_BYTES: usize = 512;
+        let prefix = format!("saggar.{}.reply.", self.tenant);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        subject.len() <= REPLY_MAX_BYTES
+            && subject.strip_prefix(&prefix).is_some_and(|rest| {
+                rest.split('.').all(|token| !token.is_empty() && token.bytes().all(plain))
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn acme() -> Subjects {
+        Subjects::of(&"acme".parse().unwrap())
+    }
+
+    fn queue() -> QueueName {
+        "thumbnail".parse().unwrap()
+    }
+
+    #[test]
+    fn subjects_read_as_documented() {
+        let id: TaskId = "order-17".parse().unwrap();
+        assert_eq!(acme().tasks_stream(), "SAGGAR_TASKS_acme");
+        assert_eq!(acme().task(&queue(), None), "saggar.acme.task.thumbnail");
+        assert_eq!(acme().task(&queue(), Some(&id)), "saggar.acme.task.thumbnail.order-17");
+        assert_eq!(acme().result(&queue(), &id), "saggar.acme.result.thumbnail.order-17");
+        assert_eq!(acme().dead(&queue(), &id), "saggar.acme.dead.thumbnail.order-17");
+        assert_eq!(acme().dead_again(&queue(), &id, 9), "saggar.acme.dead.thumbnail.order-17~9");
+        assert_eq!(acme().state(&queue(), 9), "saggar.state.acme.thumbnail.9");
+        assert_eq!(
+            acme().event(&queue(), &id, EventKind::Progress),
+            "saggar.acme.event.thumbnail.order-17.progress"
+        );
+    }
+
+    #[test]
+    fn the_id_of_a_task_is_the_token_after_its_queue() {
+        let id = |subject| acme().task_id(&queue(), subject);
+        assert_eq!(id("saggar.acme.task.thumbnail"), Ok(None));
+        assert_eq!(id("saggar.acme.task.thumbnail.a1").unwrap().unwrap().as_str(), "a1");
+        for bad in
+            ["saggar.acme.task.thumbnail.*", "saggar.acme.task.thumbnail.>", "saggar.acme.task.thumbnail.ä"]
+        {
+            assert!(id(bad).is_err(), "{bad}");
+        }
+        assert!(id(&format!("saggar.acme.task.thumbnail.{}", "x".repeat(4000))).is_err());
+    }
+
+    #[test]
+    fn replies_stay_inside_the_tenants_own_subjects() {
+        assert!(acme().is_reply("saggar.acme.reply.inbox.17"));
+        for bad in [
+            "saggar.acme.reply",
+            "saggar.acme.reply.",
+            "saggar.acme.reply.a..b",
+            "saggar.acme.reply.*",
+            "saggar.acme.reply.>",
+            "saggar.acme.reply.a b",
+            "saggar.acme.reply.a\r\nPUB x",
+            "saggar.acme.result.thumbnail.a",
+            "saggar.other.reply.a",
+            "$JS.API.STREAM.DELETE.X",
+            "",
+        ] {
+            assert!(!acme().is_reply(bad), "{bad:?}");
+        }
+        assert!(!acme().is_reply(&format!("saggar.acme.reply.{}", "x".repeat(600))));
+    }
+}

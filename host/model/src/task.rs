@@ -1,0 +1,209 @@
+//! A task as its publisher sent it, checked.
+//!
+//! Whatever is wrong with it becomes an [`Invalid`], never an error of the host: a malformed task ends in the dead
+//! letters and is not delivered again.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+
+use crate::header::{HEADERS_MAX_BYTES, belongs_to_nats, belongs_to_saggar, name};
+use crate::{QueueName, Subjects, TaskId, TenantName, escape_and_cut, parse_duration};
+
+/// How much of an offending text the reason repeats.
+const SHOWN_BYTES: usize = 256;
+
+/// Why a task cannot be run at all. The text is safe to show and to store.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+/// One unit of work, ready to run.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Who owns it.
+    pub tenant: TenantName,
+    /// The queue it was published to.
+    pub queue: QueueName,
+    /// What it is called.
+    pub id: TaskId,
+    /// The plugin's input.
+    pub payload: Bytes,
+    /// What its publisher asked for.
+    pub headers: TaskHeaders,
+}
+
+/// The headers of a task, read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskHeaders {
+    /// Media type of the payload.
+    pub content_type: Option<String>,
+    /// Wall limit asked for.
+    pub timeout: Option<Duration>,
+    /// Not to be started after this.
+    pub deadline: Option<SystemTime>,
+    /// Also send the result there; inside the tenant's reply subjects.
+    pub reply_to: Option<String>,
+    /// Trace context, copied to the result.
+    pub traceparent: Option<String>,
+    /// What the guest may see: all but the message system's and Saggar's, in the order published.
+    pub visible: Vec<(String, String)>,
+}
+
+impl TaskHeaders {
+    /// Reads the headers of a task of the tenant whose `subjects` are given.
+    ///
+    /// # Errors
+    /// A header that Saggar reads cannot be understood, or all of them together are over 16 KiB. The error names
+    /// the header and repeats its value, escaped and cut.
+    pub fn read<'a>(
+        subjects: &Subjects,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Invalid> {
+        let mut read = Self::default();
+        let mut bytes = 0;
+        for (header, value) in headers {
+            bytes += header.len() + value.len();
+            if bytes > HEADERS_MAX_BYTES {
+                return Err(Invalid(format!(
+                    "the headers are larger than {HEADERS_MAX_BYTES} bytes together"
+                )));
+            }
+            read.take(subjects, header, value)?;
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, subjects: &Subjects, header: &str, value: &str) -> Result<(), Invalid> {
+        let is = |known: &str| header.eq_ignore_ascii_case(known);
+        if belongs_to_saggar(header) {
+            if is(name::TIMEOUT) {
+                self.timeout = Some(read_timeout(value)?);
+            } else if is(name::DEADLINE) {
+                self.deadline = Some(read_deadline(value)?);
+            } else if is(name::REPLY_TO) {
+                if !subjects.is_reply(value) {
+                    return Err(unusable(
+                        header,
+                        value,
+                        "is not a subject inside the tenant's `reply` subjects",
+                    ));
+                }
+                self.reply_to = Some(value.to_owned());
+            } else if is(name::PAYLOAD) {
+                return Err(unusable(
+                    header,
+                    value,
+                    "asks for a payload in the object store, which is not served",
+                ));
+            }
+            return Ok(());
+        }
+        if belongs_to_nats(header) {
+            return Ok(());
+        }
+        if is(name::CONTENT_TYPE) && self.content_type.is_none() {
+            self.content_type = Some(value.to_owned());
+        } else if is(name::TRACEPARENT) && self.traceparent.is_none() {
+            self.traceparent = Some(value.to_owned());
+        }
+        self.visible.push((header.to_owned(), value.to_owned()));
+        Ok(())
+    }
+
+    /// Whether the task may no longer be started at `now`.
+    #[must_use]
+    pub fn has_expired(&self, now: SystemTime) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= now)
+    }
+}
+
+fn unusable(header: &str, value: &str, why: &str) -> Invalid {
+    let header = escape_and_cut(header, SHOWN_BYTES);
+    Invalid(format!("header {header}: `{}` {why}", escape_and_cut(value, SHOWN_BYTES)))
+}
+
+fn read_timeout(value: &str) -> Result<Duration, Invalid> {
+    let timeout = parse_duration(value).map_err(|why| unusable(name::TIMEOUT, value, &why))?;
+    if timeout.is_zero() {
+        return Err(unusable(name::TIMEOUT, value, "leaves no time at all"));
+    }
+    Ok(timeout)
+}
+
+fn read_deadline(value: &str) -> Result<SystemTime, Invalid> {
+    value.parse::<jiff::Timestamp>().map(SystemTime::from).map_err(|_| {
+        unusable(name::DEADLINE, value, "is not a time as in RFC 3339, such as 2030-01-31T12:00:00Z")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(headers: &[(&str, &str)]) -> Result<TaskHeaders, Invalid> {
+        TaskHeaders::read(&Subjects::of(&"acme".parse().unwrap()), headers.iter().copied())
+    }
+
+    #[test]
+    fn headers_are_read_whatever_their_case() {
+        let headers = read(&[
+            ("content-TYPE", "image/png"),
+            ("saggar-timeout", "90s"),
+            ("SAGGAR-DEADLINE", "2030-01-31T12:00:00+01:00"),
+            ("Saggar-Reply-To", "saggar.acme.reply.a"),
+            ("TraceParent", "00-1-2-01"),
+        ])
+        .unwrap();
+        assert_eq!(headers.content_type.as_deref(), Some("image/png"));
+        assert_eq!(headers.timeout, Some(Duration::from_secs(90)));
+        assert_eq!(headers.deadline, Some("2030-01-31T11:00:00Z".parse::<jiff::Timestamp>().unwrap().into()));
+        assert_eq!(headers.reply_to.as_deref(), Some("saggar.acme.reply.a"));
+        assert_eq!(headers.traceparent.as_deref(), Some("00-1-2-01"));
+    }
+
+    #[test]
+    fn the_guest_sees_neither_the_message_systems_headers_nor_ours() {
+        let headers = read(&[
+            ("Nats-Msg-Id", "x"),
+            ("nats-rollup", "all"),
+            ("Saggar-Fuel", "99"),
+            ("X-Customer", "7"),
+            ("ce-type", "a"),
+        ])
+        .unwrap();
+        assert_eq!(headers.visible, [("X-Customer".into(), "7".into()), ("ce-type".into(), "a".into())]);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_understood_is_named_with_its_value_escaped() {
+        for (header, value) in [
+            ("Saggar-Timeout", "soon"),
+            ("Saggar-Timeout", "0s"),
+            ("Saggar-Deadline", "tomorrow"),
+            ("Saggar-Reply-To", "saggar.other.reply.a"),
+            ("Saggar-Payload", "object:x"),
+        ] {
+            let Invalid(reason) = read(&[(header, value)]).unwrap_err();
+            assert!(reason.contains(header) && reason.contains(value), "{reason}");
+        }
+        let Invalid(reason) = read(&[("Saggar-Timeout", &"\u{1b}".repeat(5000))]).unwrap_err();
+        assert!(reason.len() < 512 && !reason.contains('\u{1b}'), "{reason}");
+    }
+
+    #[test]
+    fn headers_over_16_kib_are_too_many() {
+        assert!(read(&[("A", &"x".repeat(HEADERS_MAX_BYTES - 1))]).is_ok());
+        assert!(read(&[("A", &"x".repeat(HEADERS_MAX_BYTES))]).is_err());
+    }
+
+    #[test]
+    fn a_deadline_is_over_at_its_own_instant() {
+        let deadline = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let headers = TaskHeaders { deadline: Some(deadline), ..TaskHeaders::default() };
+        assert!(!headers.has_expired(deadline - Duration::from_nanos(1)));
+        assert!(headers.has_expired(deadline));
+        assert!(!TaskHeaders::default().has_expired(deadline));
+        assert!(read(&[("Saggar-Deadline", "9999-12-30T00:00:00Z")]).is_ok());
+    }
+}

@@ -1,0 +1,152 @@
+//! What an operator wants a tenant to be: its quota and its queues.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Limits, PluginRef, QueueName, RetryPolicy, TenantName};
+
+/// A tenant as its file describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantSpec {
+    /// The name.
+    pub name: TenantName,
+    /// Share of a busy host, against other tenants.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// What it may store.
+    #[serde(default)]
+    pub quota: Quota,
+    /// Its queues, by name.
+    #[serde(default)]
+    pub queues: BTreeMap<QueueName, QueueSpec>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// What a tenant may store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quota {
+    /// Tasks queued at once, in all queues together.
+    pub tasks: u64,
+    /// Bytes of queued tasks.
+    pub bytes: u64,
+    /// Bytes of results kept.
+    pub results: u64,
+    /// Bytes of dead letters kept.
+    pub dead: u64,
+}
+
+impl Quota {
+    /// Below this a results stream could not hold a few results of the largest size (64 × 1 MiB).
+    pub const RESULTS_MIN: u64 = 64 << 20;
+    /// Below this a single task of the largest size might not fit.
+    pub const BYTES_MIN: u64 = 2 << 20;
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { tasks: 100_000, bytes: 1 << 30, results: 1 << 30, dead: 256 << 20 }
+    }
+}
+
+/// A queue as its tenant's file describes it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueueSpec {
+    /// What runs its tasks.
+    pub plugin: PluginRef,
+    /// Tasks at once, over all hosts.
+    pub concurrency: u32,
+    /// Share of the tenant's time, against its other queues.
+    pub weight: u32,
+    /// How long a result is kept, in seconds.
+    pub results_ttl: u64,
+    /// Whether a finished id is not run again while its result is kept, at the price of a read before each run.
+    pub once: bool,
+    /// Whether starts and retries are published as events.
+    pub events: bool,
+    /// What an attempt may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// When a failed task is tried again.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+}
+
+impl QueueSpec {
+    /// Enough to keep a few hosts busy with tasks that wait for something.
+    pub const CONCURRENCY_DEFAULT: u32 = 64;
+    /// What the server lets one consumer hold without losing speed.
+    pub const CONCURRENCY_MAX: u32 = 100_000;
+    /// The greatest weight; a larger ratio would make the smaller share no share at all.
+    pub const WEIGHT_MAX: u32 = 1000;
+    /// A result must outlive every redelivery of its task, or a late one would run it again.
+    pub const RESULTS_TTL_MIN: Duration = Duration::from_secs(3600);
+    /// A day: time to come back and look.
+    pub const RESULTS_TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+
+    /// A queue for `plugin` with nothing else said.
+    #[must_use]
+    pub fn new(plugin: PluginRef) -> Self {
+        Self {
+            plugin,
+            concurrency: Self::CONCURRENCY_DEFAULT,
+            weight: 1,
+            results_ttl: Self::RESULTS_TTL_DEFAULT.as_secs(),
+            once: false,
+            events: false,
+            limits: Limits::default(),
+            retry: RetryPolicy::default(),
+        }
+    }
+}
+
+/// A tenant as hosts read it: the file, and what its plugin references stood for when it was applied.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TenantRecord {
+    /// What the operator wants.
+    #[serde(flatten)]
+    pub spec: TenantSpec,
+    /// The components behind the queues' plugins.
+    #[serde(default)]
+    pub plugins: BTreeMap<String, Digest>,
+}
+
+impl TenantRecord {
+    /// The component that a queue runs, if it was resolved.
+    #[must_use]
+    pub fn digest(&self, plugin: &PluginRef) -> Option<Digest> {
+        match plugin {
+            PluginRef::Digest(_, digest) => Some(*digest),
+            PluginRef::Version(..) => self.plugins.get(&plugin.to_string()).copied(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_reads_back_and_knows_its_components() {
+        let plugin: PluginRef = "thumbnail@1.2.0".parse().unwrap();
+        let digest = Digest::of(b"x");
+        let record = TenantRecord {
+            spec: TenantSpec {
+                name: "acme".parse().unwrap(),
+                weight: 2,
+                quota: Quota::default(),
+                queues: [("thumbnail".parse().unwrap(), QueueSpec::new(plugin.clone()))].into(),
+            },
+            plugins: [(plugin.to_string(), digest)].into(),
+        };
+        let text = serde_json::to_string(&record).unwrap();
+        assert_eq!(serde_json::from_str::<TenantRecord>(&text).unwrap(), record);
+        assert_eq!(record.digest(&plugin), Some(digest));
+        assert_eq!(record.digest(&"other@1".parse().unwrap()), None);
+    }
+}

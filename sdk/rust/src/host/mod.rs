@@ -1,0 +1,17 @@
+//! The other side of the wall: what the host answers. In a guest that is the WIT world; in a native build, where
+//! there is no host, it is the test's [`Context`](crate::testing::Context).
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(target_arch = "wasm32")]
+mod world;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::*;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use world::{
+    attempt, cancelled, content_type, deadline, header, headers, log, queue, report, task_id,
+    tenant,
+};
+#[cfg(target_arch = "wasm32")]
+pub use world::{bindings, for_the_host};
