@@ -1,1 +1,51 @@
-//! stub
+//! Runs one task in one WebAssembly sandbox, under hard limits of fuel, memory, wall time, output and log.
+//!
+//! Each attempt gets a fresh store and instance from a pre-linked, pooled image and leaves nothing behind. What
+//! enters is plain data ([`Request`]) and one trait of host services ([`Services`]); what leaves is plain data
+//! ([`Attempt`]). The crate knows nothing of queues, rights or retries, and it is the only one that imports
+//! wasmtime, so that the sandbox can move into a process of its own without a change to its callers.
+//!
+//! ```
+//! use std::{future, sync::Arc};
+//! use saggar_sandbox::{Options, Request, Sandbox, Silent};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/target/wasm32-wasip2/release/hello.wasm");
+//! let wasm = std::fs::read(path).map_err(|_| "run `make guests` first")?;
+//!
+//! let sandbox = Sandbox::new(&Options::default())?;
+//! let plugin = sandbox.load(&sandbox.compile(&wasm)?)?;
+//! let request = Request::local(r#"{"name":"Ada"}"#.into());
+//! let attempt = sandbox.run(&plugin, request, Arc::new(Silent), future::pending()).await;
+//!
+//! assert_eq!(attempt.ending.outcome(), saggar_model::Outcome::Succeeded);
+//! println!("{} fuel, {} bytes", attempt.usage.fuel, attempt.usage.peak_memory);
+//! # Ok(())
+//! # }
+//! ```
+
+mod settings;
+mod sandbox;
+mod component;
+mod inspect;
+mod cache;
+mod request;
+mod services;
+mod attempt;
+mod state;
+mod memory;
+mod journal;
+mod stdio;
+mod clock;
+mod interfaces;
+mod crash;
+mod verdict;
+
+pub use cache::{CacheError, PluginCache};
+pub use component::{Compiled, Plugin, Refused};
+pub use inspect::{Inspection, inspect};
+pub use request::{Attempt, Request, StopReason, Usage};
+pub use sandbox::{Sandbox, SandboxError};
+pub use services::{LogLevel, LogLine, LogSource, Services, Silent};
+pub use settings::Options;

@@ -14,3 +14,22 @@ fn hello(greeting: Option<Json<Greeting>>) -> String {
     log::info!("greeting {name}");
     format!("Hello, {name}!")
 }
+
+#[cfg(test)]
+mod tests {
+    use saggar_plugin::testing::Context;
+
+    #[test]
+    fn a_name_is_greeted_and_an_empty_payload_greets_the_world() {
+        let greeting = |payload: &str| Context::new().call(super::hello, payload).unwrap().payload;
+        assert_eq!(greeting(r#"{"name":"Ada"}"#), b"Hello, Ada!");
+        assert_eq!(greeting(""), b"Hello, world!");
+    }
+
+    #[test]
+    fn the_greeting_is_logged() {
+        let context = Context::new();
+        context.call(super::hello, "").unwrap();
+        assert_eq!(context.logs()[0].message, "greeting world");
+    }
+}

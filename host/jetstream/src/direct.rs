@@ -1,0 +1,136 @@
+//! Reading stored messages one by one or in order of their place, without a consumer.
+//!
+//! Any replica answers, so that in a cluster a read may be a moment behind the last write.
+
+use std::time::SystemTime;
+
+use async_nats::{HeaderMap, Message};
+use bytes::Bytes;
+use futures::StreamExt as _;
+
+use crate::api::{READ_TIMEOUT, RequestError};
+use crate::{Nats, headers};
+
+/// Messages asked for at once. The server bounds the bytes itself.
+const PAGE: usize = 256;
+
+/// A message as it lies in a stream.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    pub(crate) subject: String,
+    pub(crate) sequence: u64,
+    pub(crate) time: SystemTime,
+    pub(crate) payload: Bytes,
+    headers: HeaderMap,
+}
+
+impl Kept {
+    /// Reads an answer to a direct get. One without a sequence says that there is no message.
+    fn read(message: Message) -> Option<Self> {
+        // A publisher can set these names too; the server's own come last.
+        let headers = message.headers?;
+        let last = |name| headers.get_last(name).map(async_nats::HeaderValue::as_str);
+        let sequence = last(async_nats::header::NATS_SEQUENCE)?.parse().ok()?;
+        let subject = last(async_nats::header::NATS_SUBJECT)?.to_owned();
+        let time = async_nats::datetime::parse_rfc3339(last(async_nats::header::NATS_TIME_STAMP)?).ok()?;
+        Some(Self { subject, sequence, time: time.into(), payload: message.payload, headers })
+    }
+
+    /// The first header of that name.
+    pub(crate) fn header(&self, name: &'static str) -> Option<&str> {
+        self.headers.get(async_nats::HeaderName::from_static(name)).map(async_nats::HeaderValue::as_str)
+    }
+
+    /// All headers, those that the server added included.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        headers::pairs(&self.headers)
+    }
+}
+
+impl Nats {
+    /// The last message of a subject.
+    pub(crate) async fn last_of(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        subject: &str,
+    ) -> Result<Option<Kept>, RequestError> {
+        let request = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
+        Ok(Kept::read(self.request(doing, request, None, Bytes::new(), READ_TIMEOUT).await?))
+    }
+
+    /// The message at a place.
+    pub(crate) async fn at(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<Kept>, RequestError> {
+        let request = format!("$JS.API.DIRECT.GET.{stream}");
+        let body = format!("{{\"seq\":{sequence}}}");
+        Ok(Kept::read(self.request(doing, request, None, body.into(), READ_TIMEOUT).await?))
+    }
+
+    /// Up to `limit` messages whose subjects match `filter`, after place `after`, oldest first.
+    pub(crate) async fn scan(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        filter: &str,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<Kept>, RequestError> {
+        let mut found: Vec<Kept> = Vec::new();
+        while found.len() < limit {
+            let from = found.last().map_or(after, |kept| kept.sequence) + 1;
+            let page = PAGE.min(limit - found.len());
+            let more = self.page(doing, stream, filter, from, page, &mut found).await?;
+            if !more {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads one page, and says whether there is more behind it.
+    async fn page(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        filter: &str,
+        from: u64,
+        batch: usize,
+        found: &mut Vec<Kept>,
+    ) -> Result<bool, RequestError> {
+        let body = serde_json::json!({ "seq": from, "next_by_subj": filter, "batch": batch }).to_string();
+        let client = self.client();
+        let reading = async {
+            let inbox = client.new_inbox();
+            let closed = |_| RequestError::Closed { doing };
+            let mut answers = client.subscribe(inbox.clone()).await.map_err(closed)?;
+            let subject = format!("$JS.API.DIRECT.GET.{stream}");
+            client
+                .publish_with_reply(subject, inbox, body.into())
+                .await
+                .map_err(|_| RequestError::Closed { doing })?;
+            let before = found.len();
+            while let Some(answer) = answers.next().await {
+                if answer.status == Some(async_nats::StatusCode::NO_RESPONDERS) && answer.payload.is_empty() {
+                    return Err(RequestError::NoResponders { doing });
+                }
+                let pending = answer.headers.as_ref().and_then(|headers| {
+                    headers.get_last("Nats-Num-Pending").and_then(|count| count.as_str().parse::<u64>().ok())
+                });
+                match Kept::read(answer) {
+                    Some(kept) => found.push(kept),
+                    // A page that brought nothing must end the scan, whatever the count says.
+                    None => return Ok(pending.is_some_and(|count| count > 0) && found.len() > before),
+                }
+            }
+            Err(RequestError::Closed { doing })
+        };
+        tokio::time::timeout(READ_TIMEOUT, reading)
+            .await
+            .unwrap_or(Err(RequestError::TimedOut { doing, waited: READ_TIMEOUT }))
+    }
+}

@@ -1,0 +1,291 @@
+//! Making the streams and consumers that a tenant's record asks for, and refusing to work on others.
+//!
+//! Every step looks first and may be repeated; two that do the same at once end with the same. A queue's consumer
+//! comes after its subjects, and goes before them.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::{Config, Info};
+use async_nats::jetstream::{consumer, stream};
+use saggar_model::{TenantName, TenantRecord};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::api::{RequestError, code};
+use crate::difference::{Difference, consumer_made_equal, of_consumers, of_streams, stream_made_equal};
+use crate::{Fault, Nats, layout};
+
+/// How often a change is tried again that somebody else was faster with.
+const TRIES: usize = 5;
+
+/// Makes and checks streams, buckets and consumers.
+#[derive(Debug, Clone)]
+pub struct Provisioner {
+    nats: Nats,
+    replicas: usize,
+}
+
+/// Why something could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProvisionError {
+    /// The quotas of all tenants together are more than the server may store.
+    #[error(
+        "{stream} asks for {} and the server has less left of its max_file_store: the quotas of all tenants are \
+         reserved in full. Raise `jetstream.max_file_store` of nats-server, or lower the tenant's quota",
+        saggar_model::format_bytes(*.bytes)
+    )]
+    NoStorage {
+        /// The stream that could not be made.
+        stream: String,
+        /// What it would reserve.
+        bytes: u64,
+    },
+    /// The server refused, or did not answer.
+    #[error("{place}: {source}")]
+    Request {
+        /// The stream, or stream and consumer.
+        place: String,
+        /// What happened.
+        source: RequestError,
+    },
+    /// Somebody changes the same thing all the time.
+    #[error("{place} keeps changing while it is being set up; is another program writing it?")]
+    Contended {
+        /// The stream, or stream and consumer.
+        place: String,
+    },
+}
+
+impl ProvisionError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoStorage { .. } => Fault::Invalid,
+            Self::Request { source, .. } => source.fault(),
+            Self::Contended { .. } => Fault::Conflict,
+        }
+    }
+
+    fn at(place: &str) -> impl FnOnce(RequestError) -> Self {
+        let place = place.to_owned();
+        move |source| Self::Request { place, source }
+    }
+}
+
+/// Why a tenant's streams must not be worked on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Dangerous {
+    /// Settings are such that tasks could be lost or cross from one tenant to another.
+    #[error(
+        "refusing to work for tenant {tenant}: {}. Run `saggar apply` with the tenant's file to set it right",
+        list(.differences)
+    )]
+    Settings {
+        /// The tenant.
+        tenant: TenantName,
+        /// Every such setting.
+        differences: Vec<Difference>,
+    },
+    /// They could not be read.
+    #[error(transparent)]
+    Unknown(#[from] ProvisionError),
+}
+
+impl Dangerous {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Settings { .. } => Fault::Invalid,
+            Self::Unknown(error) => error.fault(),
+        }
+    }
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Provisioner {
+    /// Streams and buckets will have so many copies.
+    #[must_use]
+    pub fn new(nats: &Nats, replicas: u32) -> Self {
+        Self { nats: nats.clone(), replicas: usize::try_from(replicas).unwrap_or(1).max(1) }
+    }
+
+    /// Makes what all tenants share: the state stream, the buckets and the store of plugins.
+    ///
+    /// # Errors
+    /// The server refuses or does not answer.
+    pub async fn ensure_common(&self) -> Result<(), ProvisionError> {
+        let replicas = self.replicas;
+        for wanted in [
+            layout::state_stream(replicas),
+            layout::bucket(layout::TENANTS_BUCKET, Duration::ZERO, replicas),
+            layout::bucket(layout::HOSTS_BUCKET, layout::HOST_TTL, replicas),
+            layout::bucket(layout::VERSIONS_BUCKET, Duration::ZERO, replicas),
+            layout::object_store(layout::PLUGINS_STORE, replicas),
+        ] {
+            self.ensure_stream(&wanted).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a tenant's streams and consumers, sets right what differs, and removes the consumers of queues that are
+    /// gone. Tasks of such a queue stay where they are, and wait for the queue to come back.
+    ///
+    /// # Errors
+    /// The server refuses or does not answer; it is safe to try again.
+    pub async fn ensure_tenant(&self, record: &TenantRecord) -> Result<(), ProvisionError> {
+        let tasks = layout::tasks_stream(record, self.nats.max_payload(), self.replicas);
+        self.ensure_stream(&layout::results_stream(record, self.replicas)).await?;
+        self.ensure_stream(&layout::dead_stream(record, self.replicas)).await?;
+        for name in self.consumers(&tasks.name).await? {
+            let wanted = name.parse().is_ok_and(|queue| record.spec.queues.contains_key(&queue));
+            if !wanted {
+                self.remove_consumer(&tasks.name, &name).await?;
+            }
+        }
+        self.ensure_stream(&tasks).await?;
+        for (name, queue) in &record.spec.queues {
+            self.ensure_consumer(&tasks.name, &layout::queue_consumer(record, name, queue)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads back every setting of a tenant's streams and consumers.
+    ///
+    /// # Errors
+    /// A setting could lose tasks or mix up tenants, or something is missing or cannot be read.
+    pub async fn verify_tenant(&self, record: &TenantRecord) -> Result<(), Dangerous> {
+        let tasks = layout::tasks_stream(record, self.nats.max_payload(), self.replicas);
+        let mut differences = Vec::new();
+        let (results, dead) =
+            (layout::results_stream(record, self.replicas), layout::dead_stream(record, self.replicas));
+        for wanted in [&tasks, &results, &dead, &layout::state_stream(self.replicas)] {
+            let found = self.stream(&wanted.name).await.map_err(ProvisionError::at(&wanted.name))?;
+            differences.extend(of_streams(&found.config, wanted));
+        }
+        for (name, queue) in &record.spec.queues {
+            let wanted = layout::queue_consumer(record, name, queue);
+            let place = format!("{}, consumer {name}", tasks.name);
+            let found =
+                self.consumer(&tasks.name, name.as_str()).await.map_err(ProvisionError::at(&place))?;
+            differences.extend(of_consumers(&tasks.name, &found.config, &wanted));
+        }
+        differences.retain(|difference| difference.dangerous);
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(Dangerous::Settings { tenant: record.spec.name.clone(), differences })
+        }
+    }
+
+    async fn ensure_stream(&self, wanted: &Config) -> Result<(), ProvisionError> {
+        let name = &wanted.name;
+        for _ in 0..TRIES {
+            let done = match self.stream(name).await {
+                Ok(found) if of_streams(&found.config, wanted).is_empty() => return Ok(()),
+                Ok(found) => {
+                    let config = stream_made_equal(found.config, wanted);
+                    self.nats.ask::<Info>("changing a stream", &format!("STREAM.UPDATE.{name}"), &config).await
+                }
+                Err(error) if error.is_not_found() => {
+                    self.nats.ask("making a stream", &format!("STREAM.CREATE.{name}"), wanted).await
+                }
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(_) => return Ok(()),
+                // Another one made or removed it meanwhile.
+                Err(error) if error.is_not_found() || error.code() == Some(code::STREAM_NAME_IN_USE) => {}
+                Err(error) if error.code() == Some(code::INSUFFICIENT_STORAGE) => {
+                    let bytes = u64::try_from(wanted.max_bytes).unwrap_or_default();
+                    return Err(ProvisionError::NoStorage { stream: name.clone(), bytes });
+                }
+                Err(source) => return Err(ProvisionError::Request { place: name.clone(), source }),
+            }
+        }
+        Err(ProvisionError::Contended { place: name.clone() })
+    }
+
+    async fn ensure_consumer(&self, stream: &str, wanted: &consumer::Config) -> Result<(), ProvisionError> {
+        let name = wanted.durable_name.as_deref().unwrap_or_default();
+        let place = format!("{stream}, consumer {name}");
+        let config = match self.consumer(stream, name).await {
+            Ok(found) if of_consumers(stream, &found.config, wanted).is_empty() => return Ok(()),
+            Ok(found) => consumer_made_equal(found.config, wanted),
+            Err(error) if error.is_not_found() => wanted.clone(),
+            Err(source) => return Err(ProvisionError::Request { place, source }),
+        };
+        // No action asked for: it is made, or changed without losing what it knows.
+        let body = json!({ "stream_name": stream, "config": config, "action": "" });
+        self.nats
+            .ask::<consumer::Info>("setting up a consumer", &format!("CONSUMER.CREATE.{stream}.{name}"), &body)
+            .await
+            .map(|_| ())
+            .map_err(|source| ProvisionError::Request { place, source })
+    }
+
+    async fn remove_consumer(&self, stream: &str, name: &str) -> Result<(), ProvisionError> {
+        let subject = format!("CONSUMER.DELETE.{stream}.{name}");
+        match self.nats.ask::<serde_json::Value>("removing a consumer", &subject, &()).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_not_found() => Ok(()),
+            Err(source) => {
+                Err(ProvisionError::Request { place: format!("{stream}, consumer {name}"), source })
+            }
+        }
+    }
+
+    /// The names of a stream's consumers; none if there is no such stream.
+    async fn consumers(&self, stream: &str) -> Result<Vec<String>, ProvisionError> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            consumers: Option<Vec<String>>,
+            #[serde(default)]
+            total: usize,
+        }
+        let mut names = Vec::new();
+        loop {
+            let body = json!({ "offset": names.len() });
+            let subject = format!("CONSUMER.NAMES.{stream}");
+            match self.nats.ask::<Page>("listing consumers", &subject, &body).await {
+                Ok(Page { consumers, total }) => {
+                    let page = consumers.unwrap_or_default();
+                    let last = page.is_empty();
+                    names.extend(page);
+                    if last || names.len() >= total {
+                        return Ok(names);
+                    }
+                }
+                Err(error) if error.is_not_found() => return Ok(names),
+                Err(source) => return Err(ProvisionError::Request { place: stream.to_owned(), source }),
+            }
+        }
+    }
+
+    async fn stream(&self, name: &str) -> Result<stream::Info, RequestError> {
+        self.nats.stream_info(name).await
+    }
+
+    async fn consumer(&self, stream: &str, name: &str) -> Result<consumer::Info, RequestError> {
+        self.nats.consumer_info(stream, name).await
+    }
+}
+
+impl Nats {
+    pub(crate) async fn stream_info(&self, name: &str) -> Result<stream::Info, RequestError> {
+        self.ask("reading a stream's settings", &format!("STREAM.INFO.{name}"), &()).await
+    }
+
+    pub(crate) async fn consumer_info(
+        &self,
+        stream: &str,
+        name: &str,
+    ) -> Result<consumer::Info, RequestError> {
+        self.ask("reading a consumer's settings", &format!("CONSUMER.INFO.{stream}.{name}"), &()).await
+    }
+}

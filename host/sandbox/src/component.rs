@@ -1,0 +1,92 @@
+//! A component on its way to run: refused, compiled, or loaded and linked.
+
+use wasmtime::component::InstancePre;
+
+use saggar_model::{Digest, format_bytes};
+
+use crate::interfaces::bindings::PluginPre;
+use crate::state::State;
+
+/// Why a component cannot be run. Always the component's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The bytes are something else.
+    #[error("this is not WebAssembly; build the plugin for a component target, in Rust `--target wasm32-wasip2`")]
+    NotWasm,
+    /// A module without a component around it.
+    #[error("this is a core WebAssembly module, not a component; build it for `wasm32-wasip2` or componentise it")]
+    CoreModule,
+    /// Larger than anything that is compiled.
+    #[error("the component is {} and may be at most {}", format_bytes(*size as u64), format_bytes(*most as u64))]
+    TooLarge {
+        /// Its size in bytes.
+        size: usize,
+        /// The most there may be.
+        most: usize,
+    },
+    /// The component model's own rules are broken.
+    #[error("the component is broken: {0}")]
+    Broken(String),
+    /// It is for another world.
+    #[error("the component exports {}, and a plugin exports `saggar:task/handler@0.1.0`", listed(exports))]
+    NotAPlugin {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// It wants something that no host has.
+    #[error("the component cannot be linked: {0}")]
+    Unlinkable(String),
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// A compiled component: machine code that only this build with these settings may load.
+///
+/// A value of this type was compiled by this process or read from its authenticated cache; there is no other way
+/// to make one, because loading runs what it is given.
+pub struct Compiled {
+    pub(crate) digest: Digest,
+    pub(crate) code: Vec<u8>,
+}
+
+impl Compiled {
+    /// Digest of the component it was compiled from.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Bytes of machine code.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.code.len()
+    }
+
+    /// Whether there is no code at all, which never happens.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.code.is_empty()
+    }
+}
+
+/// A component that is loaded and linked, ready to be instantiated once per attempt. Cheap to clone.
+#[derive(Clone)]
+pub struct Plugin {
+    pub(crate) digest: Digest,
+    pub(crate) pre: PluginPre<State>,
+}
+
+impl Plugin {
+    pub(crate) fn new(digest: Digest, pre: InstancePre<State>) -> Result<Self, Refused> {
+        let pre = PluginPre::new(pre).map_err(|error| Refused::Unlinkable(format!("{error:#}")))?;
+        Ok(Self { digest, pre })
+    }
+
+    /// Digest of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+}

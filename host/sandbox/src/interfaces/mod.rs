@@ -1,0 +1,29 @@
+//! Saggar's own interfaces, each in a file of its own and of the same shape: what it may see of the state, the
+//! functions of the WIT, and nothing else. `wit/` is the contract they serve.
+
+mod context;
+mod logging;
+mod progress;
+
+use wasmtime::component::{HasSelf, Linker};
+
+use crate::state::State;
+
+pub(crate) use progress::Progress;
+
+/// Generated from `wit/`: the traits of the interfaces and the types of the handler.
+pub(crate) mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "plugin",
+        exports: { default: async },
+    });
+}
+
+/// Adds all of them, and the standard ones that toolchains pull in, to a linker.
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    bindings::saggar::task::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::saggar::task::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    bindings::wasi::logging::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+}

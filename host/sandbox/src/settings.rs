@@ -1,0 +1,174 @@
+//! Every knob of wasmtime that matters, set on purpose.
+//!
+//! A default that is not written down here is a default that an update may change. The reasons are beside the
+//! numbers; what the kernel offers is looked up once, at start.
+
+use std::num::NonZeroUsize;
+
+use wasmtime::{
+    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost, PoolingAllocationConfig,
+    Strategy,
+};
+
+const KIB: usize = 1 << 10;
+const MIB: usize = 1 << 20;
+const GIB: usize = 1 << 30;
+
+/// How large the pool is.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Attempts at once.
+    pub slots: u32,
+    /// The largest linear memory of any guest, in bytes.
+    pub max_memory: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { slots: 64, max_memory: 4 << 30 }
+    }
+}
+
+/// The guest yields to the executor after so much fuel, roughly a millisecond of work: short enough for the wall
+/// limit and the neighbours, long enough to cost nothing (at 10,000 the same work takes 2.6 times as long).
+pub(crate) const YIELD_INTERVAL: u64 = 1_000_000;
+
+/// Live handles, streams and timers of one guest.
+pub(crate) const RESOURCES_MAX: usize = 1024;
+
+/// Random bytes per call. More would let a guest make the host allocate at will.
+pub(crate) const RANDOM_MAX_BYTES: u64 = 64 << 10;
+
+/// Core instances in one component: Python needs 14 and more, an attack has a thousand.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+
+/// Memories of one component: one for the program, a few for adapters and for plugins made of several languages.
+const MEMORIES_PER_COMPONENT: u32 = 8;
+
+/// Tables of one component: each core instance may have one.
+const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
+
+/// Entries of one table: the functions of the largest language runtimes number some ten thousand.
+const TABLE_ELEMENTS: usize = 100_000;
+
+/// Address space that the pool may reserve: half of what a process has.
+const POOL_ADDRESS_SPACE: usize = 64 << 40;
+
+/// Wasm stack of one guest; deeper recursion traps.
+const WASM_STACK: usize = MIB;
+
+/// Host stack below the wasm stack, on the same fiber.
+const FIBER_STACK: usize = 2 * MIB;
+
+/// Pages of a memory that stay mapped between two attempts, cleared by writing zeros. With the kernel's page scan
+/// only pages that were written are cleared; without it all of them are, so that the number must not be large.
+const KEEP_RESIDENT_WITH_SCAN: usize = MIB;
+const KEEP_RESIDENT_WITHOUT_SCAN: usize = 2 * MIB;
+
+/// Frames of a backtrace: the ones that tell where, not the whole recursion.
+const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
+
+/// Fuel per page that `memory.grow` asks for, granted or not: the host's work for a page is far more than one
+/// instruction, and a storm of failing growths must not be free.
+const FUEL_PER_PAGE: u8 = 255;
+
+/// What a component was compiled with: the exact release of wasmtime and of this crate's settings. Code compiled
+/// before a security patch must not be loaded after it, so a change of either makes all compiled code stale.
+pub(crate) const COMPILED_BY: &str = concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-1");
+
+/// The engine's configuration.
+pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
+    let mut config = Config::new();
+    config.strategy(Strategy::Cranelift);
+    config.module_version(ModuleVersionStrategy::Custom(COMPILED_BY.to_owned()))?;
+
+    config.consume_fuel(true);
+    let mut cost = OperatorCost::new();
+    cost.variable.memory_grow_per_page = FUEL_PER_PAGE;
+    config.operator_cost(cost);
+    // Fuel yields already give the executor its turns; epochs on top of fuel cost another tenth of the speed.
+    config.epoch_interruption(false);
+
+    // What is not needed is not there to be attacked.
+    config.wasm_component_model(true);
+    config.wasm_memory64(false);
+    config.wasm_shared_everything_threads(false);
+    config.wasm_stack_switching(false);
+    config.wasm_custom_page_sizes(false);
+    config.shared_memory(false);
+    config.gc_support(false);
+    config.concurrency_support(false);
+    config.relaxed_simd_deterministic(true);
+    config.debug_info(false);
+    config.wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES));
+
+    config.max_wasm_stack(WASM_STACK);
+    config.async_stack_size(FIBER_STACK);
+    config.async_stack_zeroing(true);
+    config.memory_reservation(4 * GIB as u64);
+    config.memory_may_move(false);
+    config.memory_init_cow(true);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    Ok(config)
+}
+
+fn pool(options: &Options) -> PoolingAllocationConfig {
+    let slots = options.slots;
+    let max_memory = usize::try_from(options.max_memory).unwrap_or(usize::MAX).clamp(MIB, 4 * GIB);
+    let per_slot = (POOL_ADDRESS_SPACE / (4 * GIB) / slots.max(1) as usize).clamp(1, 4);
+    let memories = slots.saturating_mul(u32::try_from(per_slot).unwrap_or(1)).max(MEMORIES_PER_COMPONENT);
+
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots);
+    pool.total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_COMPONENT));
+    pool.total_memories(memories);
+    pool.total_tables(slots.saturating_mul(16).max(TABLES_PER_COMPONENT));
+    pool.total_stacks(slots);
+    pool.max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT);
+    pool.max_memories_per_component(MEMORIES_PER_COMPONENT);
+    pool.max_tables_per_component(TABLES_PER_COMPONENT);
+    pool.max_memories_per_module(1);
+    pool.max_tables_per_module(4);
+    pool.max_component_instance_size(MIB);
+    pool.max_core_instance_size(MIB);
+    pool.max_memory_size(max_memory);
+    pool.table_elements(TABLE_ELEMENTS);
+    let scan = page_scan_is_safe();
+    pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+    pool.linear_memory_keep_resident(if scan { KEEP_RESIDENT_WITH_SCAN } else { KEEP_RESIDENT_WITHOUT_SCAN });
+    pool.table_keep_resident(64 * KIB);
+    pool.async_stack_keep_resident(64 * KIB);
+    pool
+}
+
+/// Whether the kernel can say which pages were written since the last attempt, and can be believed.
+///
+/// A written page that was swapped out is not reported, and the next guest would read it, so that any swap at all
+/// rules the scan out.
+fn page_scan_is_safe() -> bool {
+    /// The first line is the heading, each further one a swap area.
+    const LINES_WITHOUT_SWAP: usize = 1;
+    PoolingAllocationConfig::is_pagemap_scan_available()
+        && std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= LINES_WITHOUT_SWAP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_that_keep_guests_apart_read_back() {
+        let config = config(&Options::default()).unwrap();
+        let engine = wasmtime::Engine::new(&config).unwrap();
+        assert!(engine.get_consume_fuel());
+        assert!(!engine.get_epoch_interruption());
+        assert!(!engine.get_concurrency_support());
+        assert!(!engine.get_shared_memory());
+        assert!(engine.get_async_stack_zeroing());
+        assert_eq!(engine.get_max_wasm_stack(), WASM_STACK);
+        let pool = engine.get_pooling_config().expect("instances come from a pool");
+        assert_eq!(pool.get_max_core_instances_per_component(), CORE_INSTANCES_PER_COMPONENT);
+        assert_eq!(pool.get_max_memories_per_component(), MEMORIES_PER_COMPONENT);
+        assert_eq!(pool.get_table_elements(), TABLE_ELEMENTS);
+    }
+}

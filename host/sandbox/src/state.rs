@@ -1,0 +1,75 @@
+//! What belongs to one attempt on the host's side of the wall. It dies with the store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use saggar_model::Task;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use crate::Request;
+use crate::clock::{CoarseMonotonicClock, CoarseWallClock};
+use crate::interfaces::Progress;
+use crate::journal::{SharedJournal, Stream};
+use crate::memory::MemoryAccount;
+use crate::services::Services;
+use crate::settings::{RANDOM_MAX_BYTES, RESOURCES_MAX};
+use crate::stdio::JournalStream;
+
+/// The data of a store.
+pub(crate) struct State {
+    pub(crate) wasi: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) memory: MemoryAccount,
+    pub(crate) journal: SharedJournal,
+    pub(crate) services: Arc<dyn Services>,
+    pub(crate) progress: Progress,
+    pub(crate) task: Task,
+    pub(crate) attempt: u32,
+    pub(crate) deadline: Instant,
+    pub(crate) host_calls: u64,
+}
+
+impl State {
+    pub(crate) fn new(request: Request, services: Arc<dyn Services>, start: Instant, deadline: Instant) -> Self {
+        let journal = SharedJournal::new(request.limits.log, services.clone());
+        let stream = |stream| JournalStream { journal: journal.clone(), stream };
+        // No argument, no variable, no directory, no socket: a builder starts with nothing, and nothing is added.
+        let wasi = WasiCtx::builder()
+            .stdout(stream(Stream::Stdout))
+            .stderr(stream(Stream::Stderr))
+            .wall_clock(CoarseWallClock)
+            .monotonic_clock(CoarseMonotonicClock { start })
+            .max_random_size(RANDOM_MAX_BYTES)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .allow_ip_name_lookup(false)
+            .allow_blocking_current_thread(false)
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(RESOURCES_MAX);
+        Self {
+            wasi,
+            table,
+            memory: MemoryAccount::new(request.limits.memory),
+            journal,
+            services,
+            progress: Progress::default(),
+            task: request.task,
+            attempt: request.attempt,
+            deadline,
+            host_calls: 0,
+        }
+    }
+
+    /// Counts a call into one of Saggar's own interfaces.
+    pub(crate) fn count_call(&mut self) {
+        self.host_calls = self.host_calls.saturating_add(1);
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
