@@ -1,8 +1,39 @@
 # `make demo` shows what Saggar does; `make test` proves it. Both build all they need.
 
-CARGO ?= cargo
-GUESTS := --manifest-path plugins/Cargo.toml --release --target wasm32-wasip2
+# A recipe ends at its first failing line, also inside a pipe.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
 
-.PHONY: guests
-guests: ## Build the plugins and the tests' guests to WebAssembly
-	$(CARGO) build $(GUESTS) --workspace --lib --examples
+CARGO ?= cargo
+# The plugins and the tests' guests are a workspace of their own, for another target.
+GUESTS := --manifest-path plugins/Cargo.toml --release --target wasm32-wasip2 --workspace --lib --examples
+# Always the whole workspace in one profile: a build of a part selects other features, and compiles wasmtime again.
+HOST := --release --workspace
+
+.PHONY: help prerequisites guests build demo test lint clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+prerequisites:
+	@.ci/prerequisites
+
+guests: prerequisites ## Build the plugins and the tests' guests to WebAssembly
+	$(CARGO) build $(GUESTS)
+
+build: prerequisites ## Build target/release/saggar
+	$(CARGO) build $(HOST)
+
+demo: guests build ## Run a few hundred tasks of two tenants, four of them hostile
+	@target/release/saggar-demo
+
+test: prerequisites ## Formatting, lints and every test, with one summary
+	@.ci/test
+
+lint: prerequisites ## Formatting and lints only
+	@.ci/test lint
+
+clean: ## Remove everything that was built
+	$(CARGO) clean
+	$(CARGO) clean --manifest-path plugins/Cargo.toml

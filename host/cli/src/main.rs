@@ -1,1 +1,56 @@
-fn main() {}
+//! The binary: reads the command line, does what it says, and ends with a code that says how it went.
+
+mod arguments;
+mod cache_dir;
+mod case;
+mod commands;
+mod component;
+mod connection;
+mod console;
+mod failure;
+mod header;
+mod local;
+mod manifest;
+mod moment;
+mod newest;
+mod report;
+mod table;
+mod telemetry;
+mod watcher;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+use console::Console;
+use failure::{Exit, Failure, Kind};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let console = Console::new(arguments.output);
+    let exit = execute(arguments, console).unwrap_or_else(|failure| {
+        console.failure(&failure);
+        failure.kind.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
+    let Arguments { command, connection, .. } = arguments;
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Kind::Internal, error))?;
+    let exit = runtime.block_on(async {
+        telemetry::start_for(&command, console);
+        match command {
+            Command::Run(arguments) => commands::run::execute(arguments, console).await,
+            Command::Test(arguments) => commands::test::execute(arguments, console).await,
+            Command::Queue(arguments) => commands::queue::execute(arguments, &connection, console).await,
+            Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,
+            Command::Completions(arguments) => commands::completions::execute(&arguments, console),
+            _ => Ok(Exit::Success),
+        }
+    });
+    // A thread that still compiles or reads standard input must not hold the process back.
+    runtime.shutdown_background();
+    exit
+}

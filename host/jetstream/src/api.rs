@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, Request, RequestErrorKind, StatusCode};
+use async_nats::{HeaderMap, Message, Request, RequestErrorKind};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -220,15 +220,18 @@ impl Nats {
         }
     }
 
-    /// Asks JetStream's management interface.
+    /// Asks JetStream's management interface. A `body` of `()` is no body.
     pub(crate) async fn ask<T: DeserializeOwned>(
         &self,
         doing: &'static str,
         subject: &str,
         body: &impl Serialize,
     ) -> Result<T, RequestError> {
-        let payload = serde_json::to_vec(body)
+        let mut payload = serde_json::to_vec(body)
             .map_err(|error| RequestError::Unreadable { doing, reason: error.to_string() })?;
+        if payload == b"null" {
+            payload.clear();
+        }
         let subject = format!("$JS.API.{subject}");
         let answer = self.request(doing, subject, None, payload.into(), ADMIN_TIMEOUT).await?;
         if let Some(refusal) = read::<Answer>(doing, &answer.payload)?.error {
@@ -289,9 +292,4 @@ impl Nats {
 fn read<T: DeserializeOwned>(doing: &'static str, json: &[u8]) -> Result<T, RequestError> {
     serde_json::from_slice(json)
         .map_err(|error| RequestError::Unreadable { doing, reason: error.to_string() })
-}
-
-/// Whether a message is a word of the server's about a request, and no message of anybody's.
-pub(crate) fn is_status(message: &Message) -> Option<StatusCode> {
-    message.status.filter(|_| message.reply.is_none())
 }

@@ -1,7 +1,5 @@
 //! A key-value bucket, of which every client of JetStream knows the format.
 
-use std::time::SystemTime;
-
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use bytes::Bytes;
 
@@ -39,7 +37,6 @@ pub(crate) struct Entry {
     pub(crate) key: String,
     pub(crate) value: Bytes,
     pub(crate) revision: u64,
-    pub(crate) time: SystemTime,
     /// The key was removed; this is what is left to say so.
     pub(crate) removed: bool,
 }
@@ -136,6 +133,6 @@ impl Bucket {
     fn entry(&self, kept: Kept) -> Option<Entry> {
         let key = kept.subject.strip_prefix(&self.prefix)?.to_owned();
         let removed = kept.header(OPERATION).is_some_and(|operation| operation != "PUT");
-        Some(Entry { key, revision: kept.sequence, time: kept.time, value: kept.payload, removed })
+        Some(Entry { key, revision: kept.sequence, value: kept.payload, removed })
     }
 }

@@ -10,10 +10,10 @@ use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
 use tokio::sync::watch;
 
+use crate::Fault;
 use crate::api::{ADMIN_TIMEOUT, RequestError, code};
 use crate::target::{Identity, Target};
 use crate::version::{OLDEST, ServerVersion};
-use crate::Fault;
 
 /// How long the first connect may take: a server that answers does so in milliseconds, and a person waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -254,8 +254,10 @@ async fn options(
     let connected = Arc::new(connected);
     // Answers go to a prefix nobody else can guess: in a shared account whoever reads `_INBOX.>` reads the payloads
     // that a host pulls.
-    let inbox =
-        target.inbox_prefix.clone().unwrap_or_else(|| format!("_INBOX_saggar_{:016x}", rand::random::<u64>()));
+    let inbox = target
+        .inbox_prefix
+        .clone()
+        .unwrap_or_else(|| format!("_INBOX_saggar_{:016x}", rand::random::<u64>()));
     let mut options = ConnectOptions::new()
         .name(client_name)
         .custom_inbox_prefix(inbox)
@@ -282,8 +284,7 @@ async fn options(
         }
     };
     if let Some(ca) = &target.ca {
-        std::fs::metadata(ca)
-            .map_err(|error| unusable("the file of authorities", ca, error.to_string()))?;
+        std::fs::metadata(ca).map_err(|error| unusable("the file of authorities", ca, error.to_string()))?;
         options = options.add_root_certificates(ca.clone());
     }
     if let Some((certificate, key)) = &target.certificate {
@@ -310,7 +311,10 @@ fn note(event: &Event, connected: &watch::Sender<u64>) {
         }
         Event::Disconnected => tracing::warn!("lost the connection to NATS; reconnecting"),
         Event::SlowConsumer(subscription) => {
-            tracing::warn!(subscription, "messages from NATS were dropped: they arrive faster than they are read");
+            tracing::warn!(
+                subscription,
+                "messages from NATS were dropped: they arrive faster than they are read"
+            );
         }
         Event::ServerError(error) => tracing::warn!(%error, "NATS complains"),
         Event::ClientError(error) => tracing::warn!(%error, "the NATS client complains"),

@@ -89,11 +89,9 @@ impl Context {
         };
         let text = std::fs::read_to_string(&path).map_err(|error| match error.kind() {
             ErrorKind::NotFound => ContextError::Missing { name: name.clone(), path: path.clone() },
-            _ => ContextError::Unreadable {
-                name: name.clone(),
-                path: path.clone(),
-                reason: error.to_string(),
-            },
+            _ => {
+                ContextError::Unreadable { name: name.clone(), path: path.clone(), reason: error.to_string() }
+            }
         })?;
         let file: File = serde_json::from_str(&text).map_err(|error| ContextError::Unreadable {
             name: name.clone(),

@@ -37,7 +37,13 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    fn check<T: PartialEq + fmt::Debug>(&mut self, setting: &'static str, found: &T, wanted: &T, dangerous: bool) {
+    fn check<T: PartialEq + fmt::Debug>(
+        &mut self,
+        setting: &'static str,
+        found: &T,
+        wanted: &T,
+        dangerous: bool,
+    ) {
         if found != wanted {
             self.differences.push(Difference {
                 place: self.place.to_owned(),
@@ -169,7 +175,10 @@ fn filters(config: &consumer::Config) -> Vec<String> {
 }
 
 /// `found` with everything set that we have an opinion of.
-pub(crate) fn consumer_made_equal(mut found: consumer::Config, wanted: &consumer::Config) -> consumer::Config {
+pub(crate) fn consumer_made_equal(
+    mut found: consumer::Config,
+    wanted: &consumer::Config,
+) -> consumer::Config {
     found.filter_subject.clear();
     found.filter_subjects.clone_from(&wanted.filter_subjects);
     found.ack_policy = wanted.ack_policy;

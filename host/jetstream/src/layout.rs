@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy, IntoConsumerConfig as _, ReplayPolicy};
+use async_nats::jetstream::consumer::{
+    self, AckPolicy, DeliverPolicy, IntoConsumerConfig as _, ReplayPolicy,
+};
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
 use saggar_model::{QueueName, QueueSpec, Quota, Subjects, TenantRecord};
 
@@ -215,9 +217,12 @@ mod tests {
     #[test]
     fn no_header_of_a_tenant_reaches_beyond_its_message() {
         let record = record(&["a"]);
-        for stream in
-            [tasks_stream(&record, MIB, 1), results_stream(&record, 1), dead_stream(&record, 1), state_stream(1)]
-        {
+        for stream in [
+            tasks_stream(&record, MIB, 1),
+            results_stream(&record, 1),
+            dead_stream(&record, 1),
+            state_stream(1),
+        ] {
             assert!(!stream.allow_rollup, "{}", stream.name);
             assert!(!stream.allow_message_schedules, "{}", stream.name);
             assert!(!stream.allow_atomic_publish, "{}", stream.name);

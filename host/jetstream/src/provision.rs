@@ -189,7 +189,9 @@ impl Provisioner {
                 Ok(found) if of_streams(&found.config, wanted).is_empty() => return Ok(()),
                 Ok(found) => {
                     let config = stream_made_equal(found.config, wanted);
-                    self.nats.ask::<Info>("changing a stream", &format!("STREAM.UPDATE.{name}"), &config).await
+                    self.nats
+                        .ask::<Info>("changing a stream", &format!("STREAM.UPDATE.{name}"), &config)
+                        .await
                 }
                 Err(error) if error.is_not_found() => {
                     self.nats.ask("making a stream", &format!("STREAM.CREATE.{name}"), wanted).await
@@ -222,7 +224,11 @@ impl Provisioner {
         // No action asked for: it is made, or changed without losing what it knows.
         let body = json!({ "stream_name": stream, "config": config, "action": "" });
         self.nats
-            .ask::<consumer::Info>("setting up a consumer", &format!("CONSUMER.CREATE.{stream}.{name}"), &body)
+            .ask::<consumer::Info>(
+                "setting up a consumer",
+                &format!("CONSUMER.CREATE.{stream}.{name}"),
+                &body,
+            )
             .await
             .map(|_| ())
             .map_err(|source| ProvisionError::Request { place, source })

@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn a_contexts_credentials_go_to_its_own_servers_only() {
         let home = contexts();
-        let selected = Target::resolve(&flags(None), env(&[("HOME", "/home/me")]), Some(home.path())).unwrap();
+        let selected =
+            Target::resolve(&flags(None), env(&[("HOME", "/home/me")]), Some(home.path())).unwrap();
         assert_eq!(selected.identity, Identity::Creds("/home/me/p.creds".into()));
         assert_eq!(selected.ca, Some("/ca.pem".into()));
         let elsewhere = Target::resolve(&flags(Some("nats://x")), env(&[]), Some(home.path())).unwrap();
@@ -303,7 +304,8 @@ mod tests {
 
     #[test]
     fn passwords_and_tokens_are_not_shown() {
-        let target = Target { servers: vec!["nats://u:secret@h:1".into(), "tok@h:2".into()], ..Target::at("") };
+        let target =
+            Target { servers: vec!["nats://u:secret@h:1".into(), "tok@h:2".into()], ..Target::at("") };
         assert_eq!(target.address(), "nats://h:1,h:2");
         assert!(!format!("{:?}", Identity::User("u".into(), "secret".into())).contains("secret"));
     }

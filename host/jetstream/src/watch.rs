@@ -4,7 +4,7 @@
 //! what is new to its caller.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_nats::jetstream::consumer::push;
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy};
@@ -12,9 +12,9 @@ use futures::{Stream, StreamExt as _};
 use saggar_model::TenantName;
 use tokio::sync::{mpsc, watch};
 
+use crate::Nats;
 use crate::bucket::{Entry, OPERATION};
 use crate::tenants::{TenantEntry, Tenants, TenantsError, read};
-use crate::Nats;
 
 /// How often the server says that nothing is new. Twice that in silence, and the watch starts over.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -42,7 +42,6 @@ impl Tenants {
     /// A record that cannot be read is an `Err`, and the watch goes on; so is a NATS that does not answer, about
     /// twice a second until it does. Nothing is passed on twice, and of changes in quick succession perhaps only the
     /// last. Dropping the stream ends the watch.
-    #[must_use]
     pub fn watch(&self) -> impl Stream<Item = Result<TenantChange, TenantsError>> + Send + Unpin + use<> {
         let (changes, mut caller) = mpsc::channel(CHANGES_MAX);
         let watcher = Watcher { tenants: self.clone(), known: HashMap::new(), changes };
@@ -90,7 +89,8 @@ impl Watcher {
     async fn follow(&mut self, connects: &mut watch::Receiver<u64>) -> Result<(), Over> {
         let bucket = self.tenants.bucket.clone();
         // The listening begins before the reading, so that nothing falls between.
-        let mut messages = listen(bucket.nats(), &bucket.stream, &bucket.prefix).await.map_err(Over::Failed)?;
+        let mut messages =
+            listen(bucket.nats(), &bucket.stream, &bucket.prefix).await.map_err(Over::Failed)?;
         let entries = bucket.list("listing the tenants", ">").await.map_err(TenantsError::from)?;
         let gone: Vec<String> = self
             .known
@@ -119,7 +119,6 @@ impl Watcher {
                 key: key.to_owned(),
                 value: message.payload.clone(),
                 revision: info.stream_sequence,
-                time: SystemTime::now(),
                 removed: operation.is_some_and(|operation| operation.as_str() != "PUT"),
             };
             self.pass_on(&entry).await?;
@@ -183,9 +182,7 @@ async fn listen(nats: &Nats, stream: &str, prefix: &str) -> Result<push::Message
         max_deliver: 1,
         ..push::Config::default()
     };
-    let failed = |reason: String| {
-        TenantsError::Request(crate::RequestError::Unreadable { doing, reason })
-    };
+    let failed = |reason: String| TenantsError::Request(crate::RequestError::Unreadable { doing, reason });
     let consumer = nats.jetstream().create_consumer_on_stream(config, stream).await.map_err(|error| {
         use async_nats::jetstream::stream::ConsumerErrorKind;
         match error.kind() {

@@ -81,6 +81,18 @@ impl Default for Ceilings {
 }
 
 impl Ceilings {
+    /// The limits as this host serves them: none above its ceiling.
+    #[must_use]
+    pub fn lowered(&self, limits: &Limits) -> Limits {
+        Limits {
+            fuel: limits.fuel.min(self.0.fuel),
+            memory: limits.memory.min(self.0.memory),
+            timeout: limits.timeout.min(self.0.timeout),
+            output: limits.output.min(self.0.output),
+            log: limits.log.min(self.0.log),
+        }
+    }
+
     /// What is wrong with `limits`, one sentence per field; nothing if all of them can be served.
     #[must_use]
     pub fn objections(&self, limits: &Limits) -> Vec<(&'static str, String)> {
@@ -147,6 +159,13 @@ mod tests {
             keys(Limits { timeout: Duration::from_secs(25 * 3600), ..Limits::default() }),
             ["timeout"]
         );
+    }
+
+    #[test]
+    fn a_host_serves_no_limit_above_its_ceiling() {
+        let ceilings = Ceilings(Limits { fuel: 10, ..Ceilings::default().0 });
+        let lowered = ceilings.lowered(&Limits::default());
+        assert_eq!(lowered, Limits { fuel: 10, ..Limits::default() });
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Reading JPEG with no more detail than the thumbnail needs.
 //!
-//! A JPEG is stored in blocks of 8 × 8 pixels, which can be computed as 4 × 4, 2 × 2 or 1 pixel instead. For a photo of
-//! 12 megapixels and a thumbnail of 200 pixels this needs a quarter of the fuel and a seventh of the memory.
+//! A JPEG is stored in blocks of 8 × 8 pixels, which can be computed as 4 × 4, 2 × 2 or 1 pixel instead. For a photo
+//! of 12 megapixels and a thumbnail of 200 pixels this needs a quarter of the fuel and a seventh of the memory.
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageBuffer, RgbImage};

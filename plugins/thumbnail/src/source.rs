@@ -30,7 +30,7 @@ pub struct Source<'a> {
 }
 
 enum Pixels<'a> {
-    Jpeg(Jpeg<'a>),
+    Jpeg(Box<Jpeg<'a>>),
     Other(Box<dyn ImageDecoder + 'a>),
 }
 
@@ -58,7 +58,7 @@ impl<'a> Source<'a> {
             size: jpeg.size(),
             orientation: jpeg.orientation(),
             profile: jpeg.profile(),
-            pixels: Pixels::Jpeg(jpeg),
+            pixels: Pixels::Jpeg(Box::new(jpeg)),
         })
     }
 

@@ -87,12 +87,7 @@ impl Error {
     }
 
     fn new(kind: Kind, reason: String) -> Self {
-        Self {
-            kind,
-            reason,
-            after: None,
-            code: None,
-        }
+        Self { kind, reason, after: None, code: None }
     }
 }
 
@@ -117,17 +112,11 @@ mod tests {
     #[test]
     fn a_wait_makes_a_rejection_a_retry() {
         let error = Error::reject("busy").retry_after(Duration::from_secs(1));
-        assert_eq!(
-            (error.kind, error.after),
-            (Kind::Retry, Some(Duration::from_secs(1)))
-        );
+        assert_eq!((error.kind, error.after), (Kind::Retry, Some(Duration::from_secs(1))));
     }
 
     #[test]
     fn an_error_shows_its_reason() {
-        assert_eq!(
-            Error::reject("too old").code("stale").to_string(),
-            "too old"
-        );
+        assert_eq!(Error::reject("too old").code("stale").to_string(), "too old");
     }
 }

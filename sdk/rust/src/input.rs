@@ -63,11 +63,7 @@ impl FromInput for String {
 /// `None` for an empty payload.
 impl<T: FromInput> FromInput for Option<T> {
     fn from_input(payload: Vec<u8>) -> Result<Self, Error> {
-        if payload.is_empty() {
-            Ok(None)
-        } else {
-            T::from_input(payload).map(Some)
-        }
+        if payload.is_empty() { Ok(None) } else { T::from_input(payload).map(Some) }
     }
 }
 
@@ -85,9 +81,6 @@ mod tests {
     #[test]
     fn an_empty_payload_is_none_and_any_other_is_read() {
         assert_eq!(Option::<String>::from_input(vec![]), Ok(None));
-        assert_eq!(
-            Option::<String>::from_input(b"clay".to_vec()),
-            Ok(Some("clay".to_owned()))
-        );
+        assert_eq!(Option::<String>::from_input(b"clay".to_vec()), Ok(Some("clay".to_owned())));
     }
 }

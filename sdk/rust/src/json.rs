@@ -28,16 +28,10 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned> FromInput for Json<T> {
     fn from_input(payload: Vec<u8>) -> Result<Self, Error> {
         if payload.is_empty() {
-            return Err(
-                Error::reject("the payload is empty; this plugin takes JSON").code(BAD_INPUT),
-            );
+            return Err(Error::reject("the payload is empty; this plugin takes JSON").code(BAD_INPUT));
         }
         serde_json::from_slice(&payload).map(Json).map_err(|error| {
-            let what = if error.is_data() {
-                "the JSON that this plugin takes"
-            } else {
-                "JSON"
-            };
+            let what = if error.is_data() { "the JSON that this plugin takes" } else { "JSON" };
             Error::reject(format!("the payload is not {what}: {error}")).code(BAD_INPUT)
         })
     }
@@ -48,8 +42,7 @@ impl<T: DeserializeOwned> FromInput for Json<T> {
 impl<T: Serialize> IntoOutput for Json<T> {
     fn into_output(self) -> Result<Output, Error> {
         let payload = serde_json::to_vec(&self.0).map_err(|error| {
-            Error::reject(format!("the result cannot be written as JSON: {error}"))
-                .code("bad-output")
+            Error::reject(format!("the result cannot be written as JSON: {error}")).code("bad-output")
         })?;
         Ok(Output::new("application/json", payload))
     }
@@ -81,31 +74,18 @@ mod tests {
 
     #[test]
     fn text_that_is_not_json_is_rejected_as_such() {
-        assert!(
-            refused("glaze")
-                .reason
-                .starts_with("the payload is not JSON: expected value at line 1")
-        );
-        assert_eq!(
-            refused("").reason,
-            "the payload is empty; this plugin takes JSON"
-        );
+        assert!(refused("glaze").reason.starts_with("the payload is not JSON: expected value at line 1"));
+        assert_eq!(refused("").reason, "the payload is empty; this plugin takes JSON");
     }
 
     #[test]
     fn a_value_is_written_as_application_json() {
-        assert_eq!(
-            Json([1, 2]).into_output(),
-            Ok(Output::new("application/json", "[1,2]"))
-        );
+        assert_eq!(Json([1, 2]).into_output(), Ok(Output::new("application/json", "[1,2]")));
     }
 
     #[test]
     fn a_value_that_json_cannot_express_is_rejected() {
         let error = Json(BTreeMap::from([([1], 2)])).into_output().unwrap_err();
-        assert_eq!(
-            (error.kind, error.code.as_deref()),
-            (crate::Kind::Reject, Some("bad-output"))
-        );
+        assert_eq!((error.kind, error.code.as_deref()), (crate::Kind::Reject, Some("bad-output")));
     }
 }

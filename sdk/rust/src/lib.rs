@@ -55,12 +55,17 @@
 //! | `log` | yes | messages of the `log` crate reach the task's log |
 //! | `tracing` | no | events of the `tracing` crate reach the task's log |
 
-mod error;
+#![warn(missing_docs)]
+
 mod handler;
+
 mod input;
+mod output;
+
 #[cfg(feature = "json")]
 mod json;
-mod output;
+
+mod error;
 mod reason;
 
 pub mod context;
@@ -118,5 +123,7 @@ pub mod expansion {
     pub use crate::host::{bindings, for_the_host};
 }
 
-#[cfg(test)]
-extern crate self as saggar_plugin;
+/// Compiles the README's plugin.
+#[cfg(all(doctest, feature = "json", feature = "log"))]
+#[doc = include_str!("../README.md")]
+mod readme {}

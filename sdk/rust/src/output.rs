@@ -26,10 +26,7 @@ pub struct Output {
 impl Output {
     /// A result of this media type with these bytes.
     pub fn new(content_type: impl Into<String>, payload: impl Into<Vec<u8>>) -> Self {
-        Self {
-            content_type: content_type.into(),
-            payload: payload.into(),
-        }
+        Self { content_type: content_type.into(), payload: payload.into() }
     }
 }
 
@@ -94,14 +91,8 @@ mod tests {
 
     #[test]
     fn each_type_names_its_media_type() {
-        assert_eq!(
-            vec![1, 2].into_output(),
-            Ok(Output::new("application/octet-stream", [1, 2]))
-        );
-        assert_eq!(
-            "kiln".into_output(),
-            Ok(Output::new("text/plain; charset=utf-8", "kiln"))
-        );
+        assert_eq!(vec![1, 2].into_output(), Ok(Output::new("application/octet-stream", [1, 2])));
+        assert_eq!("kiln".into_output(), Ok(Output::new("text/plain; charset=utf-8", "kiln")));
         assert_eq!(().into_output(), Ok(Output::new("", [])));
     }
 

@@ -99,36 +99,21 @@ mod tests {
     fn the_reason_of_a_question_mark_holds_the_whole_source_chain() {
         let error = Layer(
             "no invoice",
-            Some(Box::new(Layer(
-                "request failed",
-                Some(Box::new(Layer("timed out", None))),
-            ))),
+            Some(Box::new(Layer("request failed", Some(Box::new(Layer("timed out", None)))))),
         );
-        assert_eq!(
-            Error::from(error),
-            Error::retry("no invoice: request failed: timed out")
-        );
+        assert_eq!(Error::from(error), Error::retry("no invoice: request failed: timed out"));
     }
 
     #[test]
     fn a_source_that_the_error_repeats_is_said_once() {
-        let error = Layer(
-            "request failed: timed out",
-            Some(Box::new(Layer("timed out", None))),
-        );
+        let error = Layer("request failed: timed out", Some(Box::new(Layer("timed out", None))));
         assert_eq!(Error::from(error).reason, "request failed: timed out");
     }
 
     #[test]
     fn plain_text_and_missing_values_can_be_judged_too() {
         let failed: Result<(), &str> = Err("no such month");
-        assert_eq!(
-            failed.or_reject("bad date").unwrap_err(),
-            Error::reject("bad date: no such month")
-        );
-        assert_eq!(
-            None::<()>.or_retry("not there yet").unwrap_err().kind,
-            Kind::Retry
-        );
+        assert_eq!(failed.or_reject("bad date").unwrap_err(), Error::reject("bad date: no such month"));
+        assert_eq!(None::<()>.or_retry("not there yet").unwrap_err().kind, Kind::Retry);
     }
 }

@@ -180,11 +180,7 @@ pub struct Log {
 impl Log {
     /// A message, to compare with.
     pub fn new(level: Level, context: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            level,
-            context: context.into(),
-            message: message.into(),
-        }
+        Self { level, context: context.into(), message: message.into() }
     }
 }
 
@@ -245,9 +241,6 @@ mod tests {
 
     #[test]
     fn a_handler_without_an_argument_does_not_look_at_the_payload() {
-        assert_eq!(
-            Context::new().call(|| "done", [0xff]).unwrap().payload,
-            b"done"
-        );
+        assert_eq!(Context::new().call(|| "done", [0xff]).unwrap().payload, b"done");
     }
 }

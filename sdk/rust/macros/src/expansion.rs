@@ -15,18 +15,11 @@ pub fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     if !arguments.is_empty() {
-        return Err(Error::new_spanned(
-            arguments,
-            "`#[handler]` takes no arguments",
-        ));
+        return Err(Error::new_spanned(arguments, "`#[handler]` takes no arguments"));
     }
     let function: ItemFn = syn::parse2(item.clone())
         .map_err(|_| Error::new_spanned(item, "`#[handler]` belongs on a function"))?;
-    let Signature {
-        name,
-        argument,
-        returned,
-    } = Signature::of(&function)?;
+    let Signature { name, argument, returned } = Signature::of(&function)?;
     let run = match argument {
         Some(argument) => quote! { run_with_argument::<#argument, #returned> },
         None => quote! { run_without_argument::<#returned> },
@@ -56,19 +49,13 @@ mod tests {
         let function = quote! { #[doc = "Greets."] pub fn greet(name: String) -> String { name } };
         let text = expanded(quote!(), function.clone());
         assert!(text.starts_with(&function.to_string()), "{text}");
-        assert!(
-            text.contains("run_with_argument :: < String , String > (greet , payload)"),
-            "{text}"
-        );
+        assert!(text.contains("run_with_argument :: < String , String > (greet , payload)"), "{text}");
     }
 
     #[test]
     fn a_refused_function_is_kept_beside_the_error() {
         let text = expanded(quote!(), quote! { async fn greet() {} });
-        assert!(
-            text.starts_with("async fn greet () { }") && text.contains("compile_error !"),
-            "{text}"
-        );
+        assert!(text.starts_with("async fn greet () { }") && text.contains("compile_error !"), "{text}");
         assert!(!text.contains("export_handler"), "{text}");
     }
 

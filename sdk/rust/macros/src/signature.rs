@@ -23,16 +23,10 @@ impl Signature {
             );
         }
         if let Safety::Unsafe(word) = &signature.safety {
-            return refuse(
-                word,
-                "a handler cannot be `unsafe`: the host calls it with any payload",
-            );
+            return refuse(word, "a handler cannot be `unsafe`: the host calls it with any payload");
         }
         if let Some(word) = &signature.abi {
-            return refuse(
-                word,
-                "a handler is an ordinary Rust function; remove the `extern`",
-            );
+            return refuse(word, "a handler is an ordinary Rust function; remove the `extern`");
         }
         if !signature.generics.params.is_empty() {
             return refuse(
@@ -56,19 +50,17 @@ impl Signature {
 
 fn argument(argument: &FnArg) -> Result<Type> {
     match argument {
-        FnArg::Receiver(receiver) => refuse(
-            receiver,
-            "a handler cannot be a method: make it a function of its own",
-        ),
+        FnArg::Receiver(receiver) => {
+            refuse(receiver, "a handler cannot be a method: make it a function of its own")
+        }
         FnArg::Typed(typed) => match &*typed.ty {
             Type::Reference(ty) => refuse(
                 ty,
                 "a handler owns its payload: take `Vec<u8>` instead of `&[u8]`, `String` instead of `&str`",
             ),
-            Type::ImplTrait(ty) => refuse(
-                ty,
-                "a handler cannot be generic: the host knows bytes only, so name the type",
-            ),
+            Type::ImplTrait(ty) => {
+                refuse(ty, "a handler cannot be generic: the host knows bytes only, so name the type")
+            }
             ty => Ok(ty.clone()),
         },
     }
@@ -93,20 +85,12 @@ mod tests {
     use quote::quote;
 
     fn refusal(function: ItemFn) -> String {
-        Signature::of(&function)
-            .err()
-            .expect("the function was taken for a handler")
-            .to_string()
+        Signature::of(&function).err().expect("the function was taken for a handler").to_string()
     }
 
     /// Name, argument and return type, as text.
     fn parts(function: ItemFn) -> [String; 3] {
-        let Ok(Signature {
-            name,
-            argument,
-            returned,
-        }) = Signature::of(&function)
-        else {
+        let Ok(Signature { name, argument, returned }) = Signature::of(&function) else {
             panic!("the function was refused");
         };
         [quote!(#name), quote!(#argument), quote!(#returned)].map(|tokens| tokens.to_string())

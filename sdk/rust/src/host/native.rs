@@ -15,8 +15,7 @@ thread_local! {
 #[macro_export]
 macro_rules! export_handler {
     ($handle:ident) => {
-        const _: fn(::std::vec::Vec<u8>) -> ::std::result::Result<$crate::Output, $crate::Error> =
-            $handle;
+        const _: fn(::std::vec::Vec<u8>) -> ::std::result::Result<$crate::Output, $crate::Error> = $handle;
     };
 }
 
@@ -63,10 +62,7 @@ pub(crate) fn content_type() -> Option<String> {
 
 pub(crate) fn header(name: &str) -> Option<String> {
     ask(|context| {
-        let found = context
-            .headers
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let found = context.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.clone())
     })
 }
@@ -80,12 +76,7 @@ pub(crate) fn deadline() -> Duration {
 }
 
 pub(crate) fn report(fraction: f64, message: &str) {
-    ask(|context| {
-        context.reports.borrow_mut().push(Report {
-            fraction,
-            message: message.to_owned(),
-        })
-    });
+    ask(|context| context.reports.borrow_mut().push(Report { fraction, message: message.to_owned() }));
 }
 
 pub(crate) fn cancelled() -> bool {
@@ -95,10 +86,7 @@ pub(crate) fn cancelled() -> bool {
 /// Without a context nobody would see the message, so it goes where a program's messages go.
 pub(crate) fn log(level: Level, context: &str, message: &str) {
     CURRENT.with_borrow(|current| match current {
-        Some(current) => current
-            .logs
-            .borrow_mut()
-            .push(Log::new(level, context, message)),
+        Some(current) => current.logs.borrow_mut().push(Log::new(level, context, message)),
         None => eprintln!("{level:?} {context}: {message}"),
     });
 }

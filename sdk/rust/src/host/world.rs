@@ -10,6 +10,7 @@ use crate::logging::Level;
 use crate::{Error, Kind, Output};
 
 /// Written by `wit-bindgen` from the files in `wit/`.
+#[expect(missing_docs, reason = "the documentation is that of the WIT files")]
 pub mod bindings {
     wit_bindgen::generate!({
         path: "wit",
@@ -46,19 +47,8 @@ macro_rules! export_handler {
 /// What the handler returned, in the words of the world.
 pub fn for_the_host(returned: Result<Output, Error>) -> Result<handler::Output, handler::Error> {
     match returned {
-        Ok(Output {
-            content_type,
-            payload,
-        }) => Ok(handler::Output {
-            content_type,
-            payload,
-        }),
-        Err(Error {
-            kind,
-            reason,
-            after,
-            code,
-        }) => Err(handler::Error {
+        Ok(Output { content_type, payload }) => Ok(handler::Output { content_type, payload }),
+        Err(Error { kind, reason, after, code }) => Err(handler::Error {
             kind: match kind {
                 Kind::Reject => handler::Kind::Reject,
                 Kind::Retry => handler::Kind::Retry,

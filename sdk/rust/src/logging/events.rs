@@ -32,11 +32,7 @@ impl Subscriber for Events {
         let mut line = Line::default();
         event.record(&mut line);
         let metadata = event.metadata();
-        write(
-            metadata.level().into(),
-            metadata.target(),
-            &(line.message + &line.fields),
-        );
+        write(metadata.level().into(), metadata.target(), &(line.message + &line.fields));
     }
 
     fn new_span(&self, _attributes: &Attributes<'_>) -> Id {
@@ -95,13 +91,6 @@ mod tests {
             tracing::info!(target: "kiln", celsius = 1280, glaze = "celadon", "hot");
         };
         context.call(handler, "").unwrap();
-        assert_eq!(
-            context.logs(),
-            [Log::new(
-                Level::Info,
-                "kiln",
-                r#"hot celsius=1280 glaze="celadon""#
-            )]
-        );
+        assert_eq!(context.logs(), [Log::new(Level::Info, "kiln", r#"hot celsius=1280 glaze="celadon""#)]);
     }
 }

@@ -1,8 +1,9 @@
 //! The task's log.
 //!
 //! Use what you are used to: the `log` crate (on by default, re-exported as `saggar_plugin::log`), the `tracing` crate
-//! (feature `tracing`), or the functions here, which need neither. `println!` and `eprintln!` work too. All of it counts
-//! against one limit, 256 KiB a task by default; the host drops what is beyond. Logging never fails and never waits.
+//! (feature `tracing`), or the functions here, which need neither. `println!` and `eprintln!` work too. All of it
+//! counts against one limit, 256 KiB a task by default; the host drops what is beyond. Logging never fails and never
+//! waits.
 //!
 //! Only messages of [`Level::Info`] and above are passed on until [`set_level`] says otherwise: a dependency that
 //! traces its every step would use up the limit before the plugin itself says a word.

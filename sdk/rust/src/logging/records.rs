@@ -20,11 +20,7 @@ impl Log for Records {
 
     fn log(&self, record: &Record<'_>) {
         if self.enabled(record.metadata()) {
-            write(
-                record.level().into(),
-                record.target(),
-                &record.args().to_string(),
-            );
+            write(record.level().into(), record.target(), &record.args().to_string());
         }
     }
 

@@ -1,0 +1,13 @@
+//! The commands, one file for each group of them.
+
+pub mod apply;
+pub mod completions;
+pub mod dead;
+pub mod dev;
+pub mod host;
+pub mod plugin;
+pub mod queue;
+pub mod run;
+pub mod task;
+pub mod tenant;
+pub mod test;

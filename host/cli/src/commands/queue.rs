@@ -1,0 +1,147 @@
+//! `saggar queue`: what a tenant's queues are bound to, and how full they are.
+
+use clap::Subcommand;
+use futures::{StreamExt as _, TryStreamExt as _};
+use owo_colors::Style;
+use saggar_jetstream::{Nats, PullError, QueueDepth, TaskQueue};
+use saggar_model::{QueueName, QueueSpec, TenantName};
+use serde::Serialize;
+use serde_json::json;
+
+use crate::arguments::ConnectionFlags;
+use crate::connection::{self, TenantFlag};
+use crate::console::Console;
+use crate::failure::{Exit, Failure};
+use crate::report::count;
+use crate::table::{self, Cell, Column};
+
+/// Questions under way at once: each asks the server about one queue.
+const AT_ONCE: usize = 16;
+
+const EXAMPLES: &str = "\
+Example:
+  saggar queue ls --tenant acme";
+
+/// The arguments of `saggar queue`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    tenant: TenantFlag,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the queues of a tenant, and how full they are.
+    #[command(after_help = "Example:\n  saggar queue ls --tenant acme --output json")]
+    Ls,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    queue: String,
+    tenant: String,
+    plugin: String,
+    state: State,
+    pending: u64,
+    running: u64,
+    concurrency: u32,
+    weight: u32,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum State {
+    /// Hosts take tasks out of it.
+    Active,
+    /// An operator paused it.
+    Paused,
+    /// No host has made it yet.
+    Waiting,
+}
+
+impl State {
+    fn cell(self) -> Cell {
+        match self {
+            Self::Active => Cell::from("active"),
+            Self::Paused => Cell::styled("paused", Style::new().yellow()),
+            Self::Waiting => Cell::styled("waiting for a host", Style::new().yellow()),
+        }
+    }
+}
+
+impl table::Row for Row {
+    const COLUMNS: &'static [Column] = &[
+        Column::text("queue"),
+        Column::text("plugin"),
+        Column::number("pending"),
+        Column::number("running"),
+        Column::number("concurrency"),
+        Column::number("weight"),
+        Column::text("state"),
+    ];
+
+    fn cells(&self) -> Vec<Cell> {
+        vec![
+            (&self.queue).into(),
+            (&self.plugin).into(),
+            count(self.pending).into(),
+            count(self.running).into(),
+            self.concurrency.into(),
+            self.weight.into(),
+            self.state.cell(),
+        ]
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// There is no such tenant, or NATS does not answer.
+pub async fn execute(arguments: Arguments, flags: &ConnectionFlags, console: Console) -> Result<Exit, Failure> {
+    let Command::Ls = arguments.command;
+    let tenant = arguments.tenant.get()?;
+    let nats = connection::connect(flags, console).await?;
+    let queues = connection::tenant(&nats, &tenant).await?.record.spec.queues;
+    let rows: Vec<Row> = futures::stream::iter(queues)
+        .map(|(name, spec)| row(&nats, &tenant, name, spec))
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    table::write(console, &rows, json!({}), &format!("tenant {tenant} has no queue"))?;
+    Ok(Exit::Success)
+}
+
+async fn row(nats: &Nats, tenant: &TenantName, queue: QueueName, spec: QueueSpec) -> Result<Row, Failure> {
+    let depth = depth(nats, tenant, &queue).await?;
+    Ok(Row {
+        queue: queue.to_string(),
+        tenant: tenant.to_string(),
+        plugin: spec.plugin.to_string(),
+        state: match depth {
+            None => State::Waiting,
+            Some(QueueDepth { paused: true, .. }) => State::Paused,
+            Some(_) => State::Active,
+        },
+        pending: depth.map_or(0, |depth| depth.pending),
+        running: depth.map_or(0, |depth| depth.running),
+        concurrency: spec.concurrency,
+        weight: spec.weight,
+    })
+}
+
+/// How full a queue is; nothing, if no host has made it yet.
+///
+/// # Errors
+/// NATS does not answer.
+pub async fn depth(nats: &Nats, tenant: &TenantName, queue: &QueueName) -> Result<Option<QueueDepth>, Failure> {
+    let opened = async { TaskQueue::open(nats, tenant, queue).await?.depth().await };
+    match opened.await {
+        Ok(depth) => Ok(Some(depth)),
+        Err(PullError::Gone { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

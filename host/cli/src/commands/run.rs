@@ -1,0 +1,173 @@
+//! `saggar run`: one task, here, with real limits and no NATS.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use saggar_model::{Ceilings, Limits, PluginId, parse_bytes, parse_duration};
+use saggar_sandbox::StopReason;
+
+use crate::console::Console;
+use crate::failure::{Exit, Failure, Kind};
+use crate::header::{Header, with_content_type};
+use crate::local::{self, Local, LocalTask};
+use crate::watcher::Live;
+use crate::{component, manifest, report};
+
+const EXAMPLES: &str = "\
+The output goes to standard output; log lines, outcome and receipt go to standard error.
+
+Examples:
+  saggar run thumbnail.wasm --input photo.jpg > thumbnail.jpg
+  echo '{\"name\":\"Ada\"}' | saggar run hello.wasm --input -
+  saggar run hello.wasm --fuel 1000            # ends as out-of-fuel, exit code 1";
+
+/// The arguments of `saggar run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    /// A component, as `.wasm`, or as `.wat` text.
+    #[arg(value_name = "PLUGIN")]
+    plugin: PathBuf,
+
+    /// File with the task's payload, `-` for standard input [default: an empty payload].
+    #[arg(long, short, value_name = "FILE")]
+    input: Option<PathBuf>,
+
+    /// Media type of the payload.
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+
+    /// A header of the task; can be repeated.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<Header>,
+
+    /// What the attempt may use.
+    #[command(flatten)]
+    limits: LimitFlags,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitFlags {
+    /// Work, in units of fuel [default: 5_000_000_000].
+    #[arg(long, value_parser = parse_fuel)]
+    fuel: Option<u64>,
+
+    /// Memory [default: 128MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    memory: Option<u64>,
+
+    /// Wall time [default: 30s].
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+
+    /// Size of the output [default: 768KiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_output: Option<u64>,
+
+    /// Size of what is logged; more is cut [default: 256KiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_log: Option<u64>,
+}
+
+impl LimitFlags {
+    fn limits(&self) -> Result<Limits, Failure> {
+        let default = Limits::default();
+        let limits = Limits {
+            fuel: self.fuel.unwrap_or(default.fuel),
+            memory: self.memory.unwrap_or(default.memory),
+            timeout: self.timeout.unwrap_or(default.timeout),
+            output: self.max_output.unwrap_or(default.output),
+            log: self.max_log.unwrap_or(default.log),
+        };
+        let objections = Ceilings::default().objections(&limits);
+        if objections.is_empty() {
+            return Ok(limits);
+        }
+        let flag = |key| match key {
+            "output" | "log" => format!("--max-{key}"),
+            _ => format!("--{key}"),
+        };
+        let mistakes: Vec<_> = objections.iter().map(|(key, why)| format!("{} {why}", flag(key))).collect();
+        Err(Failure::new(Kind::Usage, mistakes.join("\n")))
+    }
+}
+
+fn parse_fuel(text: &str) -> Result<u64, String> {
+    text.replace('_', "").parse().map_err(|_| "is not a number; write for example 5_000_000_000".to_owned())
+}
+
+/// Runs one task.
+///
+/// # Errors
+/// There is no such plugin or input, or the plugin is none.
+pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
+    let limits = arguments.limits.limits()?;
+    let component = component::read(&arguments.plugin)?;
+    let payload = arguments.input.as_deref().map(payload).transpose()?.unwrap_or_default();
+    let headers = with_content_type(arguments.content_type.as_deref(), &arguments.headers);
+
+    let local = Local::new(console)?;
+    let plugin = local.prepare(&component).await?;
+    let task = LocalTask { payload, headers, limits };
+    let name = name_of(&arguments.plugin);
+    let result = local.attempt(&plugin, name, task, Arc::new(Live::new(console)), interrupted()).await;
+    report::write(console, &local::tenant(), &result)
+}
+
+/// What the plugin is called, by its manifest or else by its file.
+fn name_of(file: &Path) -> Option<PluginId> {
+    let beside = manifest::find(file, Path::new("")).and_then(|path| manifest::read(&path).ok());
+    if let Some(manifest) = beside {
+        return Some(PluginId { name: manifest.name, version: Some(manifest.version) });
+    }
+    let name = file.file_stem()?.to_str()?.replace('_', "-").parse().ok()?;
+    Some(PluginId { name, version: None })
+}
+
+/// Reads a payload from a file, or from standard input for `-`.
+///
+/// # Errors
+/// It cannot be read.
+pub fn payload(path: &Path) -> Result<Bytes, Failure> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin()
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::new(Kind::Internal, format!("standard input cannot be read: {error}")))?;
+        return Ok(bytes.into());
+    }
+    std::fs::read(path).map(Bytes::from).map_err(|error| Failure::file(path, "read", &error))
+}
+
+/// Ends the attempt when the person at the keyboard wants it to end.
+async fn interrupted() -> StopReason {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    StopReason::Interrupted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_that_no_host_would_serve_are_named_by_their_flags() {
+        let flags = |fuel, max_output| LimitFlags { fuel, memory: None, timeout: None, max_output, max_log: None };
+        assert_eq!(flags(None, None).limits(), Ok(Limits::default()));
+        let failure = flags(Some(0), Some(1 << 40)).limits().unwrap_err();
+        assert_eq!(failure.kind, Kind::Usage);
+        let text = failure.to_string();
+        assert!(text.contains("--fuel must be more than 0") && text.contains("--max-output is 1.0 TiB"), "{text}");
+    }
+
+    #[test]
+    fn fuel_may_be_written_with_its_thousands_apart() {
+        assert_eq!(parse_fuel("5_000"), Ok(5000));
+        assert!(parse_fuel("much").is_err());
+    }
+}

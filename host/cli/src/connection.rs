@@ -1,0 +1,131 @@
+//! The way to NATS and to a tenant's record, and what is wrong when there is none.
+
+use saggar_jetstream::{Fault, Nats, Provisioner, RequestError, Target, TenantEntry, Tenants, TenantsError};
+use saggar_model::config::NatsConfig;
+use saggar_model::{QueueName, TenantName};
+
+use crate::arguments::ConnectionFlags;
+use crate::cache_dir::config_dir;
+use crate::console::Console;
+use crate::failure::{Failure, Kind};
+
+/// What the NATS server shows this program as.
+const CLIENT_NAME: &str = "saggar";
+
+/// The tenant that a command is about.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TenantFlag {
+    /// The tenant.
+    #[arg(long, global = true, env = "SAGGAR_TENANT", value_name = "NAME", hide_env_values = true)]
+    tenant: Option<TenantName>,
+}
+
+impl TenantFlag {
+    /// The tenant.
+    ///
+    /// # Errors
+    /// Nobody named one.
+    pub fn get(&self) -> Result<TenantName, Failure> {
+        self.tenant.clone().ok_or_else(|| {
+            Failure::new(Kind::Usage, "no tenant is named").advice("Add `--tenant NAME`, or set SAGGAR_TENANT.")
+        })
+    }
+}
+
+/// Connects to where flags, environment and `nats` context say.
+///
+/// # Errors
+/// Nobody answers there, or we are refused.
+pub async fn connect(flags: &ConnectionFlags, console: Console) -> Result<Nats, Failure> {
+    let named = NatsConfig { url: flags.nats.clone(), creds: flags.creds.clone(), ..NatsConfig::default() };
+    let nats = connect_to(&named, CLIENT_NAME).await?;
+    if let Some(warning) = nats.warning() {
+        console.warn(warning);
+    }
+    Ok(nats)
+}
+
+/// Connects to where a configuration, or else the environment, says.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_to(named: &NatsConfig, client_name: &str) -> Result<Nats, Failure> {
+    let env = |name: &str| std::env::var(name).ok();
+    let target = Target::resolve(named, env, config_dir(env).as_deref())?;
+    Ok(Nats::connect(&target, client_name).await?)
+}
+
+/// A tenant's record.
+///
+/// # Errors
+/// There is no such tenant, or NATS does not answer.
+pub async fn tenant(nats: &Nats, name: &TenantName) -> Result<TenantEntry, Failure> {
+    look_up(nats, name).await?.ok_or_else(|| no_tenant(name))
+}
+
+/// A tenant's record, if there is one.
+///
+/// # Errors
+/// NATS does not answer.
+pub async fn look_up(nats: &Nats, name: &TenantName) -> Result<Option<TenantEntry>, Failure> {
+    match Tenants::new(nats).get(name).await {
+        Ok(entry) => Ok(entry),
+        Err(error) if is_nowhere(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The queues of a tenant that a command is about: the one that was named, or all of them.
+///
+/// # Errors
+/// There is no such tenant or queue, or NATS does not answer.
+pub async fn queues(nats: &Nats, name: &TenantName, only: Option<&QueueName>) -> Result<Vec<QueueName>, Failure> {
+    let queues = tenant(nats, name).await?.record.spec.queues;
+    match only {
+        None => Ok(queues.into_keys().collect()),
+        Some(queue) if queues.contains_key(queue) => Ok(vec![queue.clone()]),
+        Some(queue) => Err(Failure::new(Kind::NotFound, format!("tenant {name} has no queue {queue}"))
+            .advice(format!("See `saggar queue ls --tenant {name}`."))),
+    }
+}
+
+/// Makes the stores that all tenants share, if this is the first command in a new NATS.
+///
+/// # Errors
+/// NATS refuses or does not answer.
+pub async fn ensure_stores(nats: &Nats) -> Result<(), Failure> {
+    match Tenants::new(nats).list().await {
+        // One copy of everything; a host that is configured for more makes more of it.
+        Err(error) if is_nowhere(&error) => Ok(Provisioner::new(nats, 1).ensure_common().await?),
+        _ => Ok(()),
+    }
+}
+
+/// Why something of a tenant's could not be reached: NATS answers the same way when there is no such tenant.
+pub async fn explain(nats: &Nats, name: &TenantName, error: Failure) -> Failure {
+    match error.kind {
+        Kind::Unavailable => match look_up(nats, name).await {
+            Ok(None) => no_tenant(name),
+            Ok(Some(_)) => error.advice(
+                "A tenant's streams are made by the hosts; if none has run yet, start one with `saggar host`.",
+            ),
+            Err(_) => error,
+        },
+        _ => error,
+    }
+}
+
+/// Whether an error says that the bucket of tenants is not there, which is so until something is stored in it.
+#[must_use]
+pub fn is_nowhere(error: &TenantsError) -> bool {
+    match error {
+        TenantsError::Request(RequestError::NoResponders { .. }) => true,
+        TenantsError::Request(error) => error.fault() == Fault::NotFound,
+        TenantsError::Conflict { .. } | TenantsError::Unreadable { .. } => false,
+    }
+}
+
+fn no_tenant(name: &TenantName) -> Failure {
+    Failure::new(Kind::NotFound, format!("there is no tenant {name}"))
+        .advice("See `saggar tenant ls`; a tenant is made with `saggar apply FILE`.")
+}

@@ -1,0 +1,42 @@
+//! Points in time, for programs and for people.
+
+use std::time::{Duration, SystemTime};
+
+/// A time as RFC 3339 has it, to the millisecond.
+#[must_use]
+pub fn rfc3339(time: SystemTime) -> String {
+    match jiff::Timestamp::try_from(time) {
+        Ok(timestamp) => format!("{timestamp:.3}"),
+        // Beyond the year 9999.
+        Err(_) => String::new(),
+    }
+}
+
+/// How long ago a time was, in its largest unit: `3m ago`.
+#[must_use]
+pub fn ago(time: SystemTime, now: SystemTime) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    // Clocks of two machines differ; the future is as good as now.
+    let seconds = now.duration_since(time).unwrap_or(Duration::ZERO).as_secs();
+    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
+        Some((unit, name)) => format!("{}{name} ago", seconds / unit),
+        None => "now".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_in_rfc_3339_and_told_in_their_largest_unit() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        assert_eq!(rfc3339(time), "2026-09-21T14:13:20.123Z");
+        let after = |seconds| ago(time, time + Duration::from_secs(seconds));
+        assert_eq!(
+            [after(0), after(59), after(60), after(7200), after(200_000)],
+            ["now", "59s ago", "1m ago", "2h ago", "2d ago"]
+        );
+        assert_eq!(ago(time + Duration::from_secs(5), time), "now");
+    }
+}

@@ -1,0 +1,264 @@
+//! The results of tasks. The first writer wins for as long as the result is kept.
+
+use std::time::{Duration, SystemTime};
+
+use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
+use futures::StreamExt as _;
+use saggar_model::{QueueName, RecordError, Subjects, TaskId, TaskResult, TenantName};
+
+use crate::api::RequestError;
+use crate::direct::Kept;
+use crate::headers::Headers;
+use crate::{Fault, Nats};
+
+/// How long a replica may be behind a write that we know of.
+pub(crate) const BEHIND_MAX: Duration = Duration::from_secs(2);
+
+/// How often a result is looked for that may have come without being noticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long to let a replica catch up before it is asked again.
+pub(crate) const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// The results of all tenants.
+#[derive(Debug, Clone)]
+pub struct Results {
+    nats: Nats,
+}
+
+/// What became of a result that was to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Put {
+    /// It is the task's result.
+    Stored,
+    /// The task has this one already.
+    Refused(Box<TaskResult>),
+}
+
+/// A result as it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredResult {
+    /// The result.
+    pub result: TaskResult,
+    /// Its place in the stream of results.
+    pub sequence: u64,
+    /// When it was stored.
+    pub stored_at: SystemTime,
+}
+
+/// Why a record could not be written or read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordsError {
+    /// NATS refused or did not answer. After a time-out the record may have been stored.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// What is stored is no record of ours.
+    #[error("what is stored on {subject} is no result: {source}")]
+    Unreadable {
+        /// Where it is stored.
+        subject: String,
+        /// What is wrong with it.
+        source: RecordError,
+    },
+    /// The result is removed and written by others so fast that it cannot be settled.
+    #[error("the result on {subject} keeps changing")]
+    Contended {
+        /// Where it is stored.
+        subject: String,
+    },
+}
+
+impl RecordsError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Request(error) => error.fault(),
+            Self::Unreadable { .. } => Fault::Internal,
+            Self::Contended { .. } => Fault::Conflict,
+        }
+    }
+}
+
+impl Results {
+    /// The results in this NATS.
+    #[must_use]
+    pub fn new(nats: &Nats) -> Self {
+        Self { nats: nats.clone() }
+    }
+
+    /// Stores a task's result for `ttl`, unless the task has one. Many may be under way at once.
+    ///
+    /// It is not tried again here. A caller that tries again after a time-out may be refused in favour of its own
+    /// result; [`TaskResult::sequence`] tells.
+    ///
+    /// # Errors
+    /// NATS refused or did not answer; it may have been stored all the same.
+    pub async fn put(
+        &self,
+        tenant: &TenantName,
+        result: &TaskResult,
+        ttl: Duration,
+    ) -> Result<Put, RecordsError> {
+        const TRIES: usize = 3;
+        let subject = Subjects::of(tenant).result(&result.task.queue, &result.task.id);
+        for _ in 0..TRIES {
+            let mut headers = built(result);
+            headers.set_number(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0);
+            headers.set_number(NATS_MESSAGE_TTL, ttl.as_secs().max(1));
+            let stored = self.nats.store(
+                "storing a result",
+                subject.clone(),
+                Some(headers.into_map()),
+                result.payload.clone(),
+            );
+            match stored.await {
+                Ok(_) => return Ok(Put::Stored),
+                Err(error) if error.is_wrong_sequence() => {}
+                Err(error) => return Err(error.into()),
+            }
+            if let Some(found) = self.expected(tenant, &subject).await? {
+                return Ok(Put::Refused(Box::new(found.result)));
+            }
+            // It has ended or was removed between the two, and there is room for ours.
+        }
+        Err(RecordsError::Contended { subject })
+    }
+
+    /// A result that must be there, however far the replica that is asked lags behind.
+    async fn expected(
+        &self,
+        tenant: &TenantName,
+        subject: &str,
+    ) -> Result<Option<StoredResult>, RecordsError> {
+        let waiting = async {
+            loop {
+                if let Some(found) = self.at_subject(tenant, subject).await? {
+                    return Ok(Some(found));
+                }
+                tokio::time::sleep(CATCH_UP).await;
+            }
+        };
+        tokio::time::timeout(BEHIND_MAX, waiting).await.unwrap_or(Ok(None))
+    }
+
+    /// The result of a task.
+    ///
+    /// # Errors
+    /// NATS does not answer, the tenant does not exist, or what is stored is no result.
+    pub async fn get(
+        &self,
+        tenant: &TenantName,
+        queue: &QueueName,
+        id: &TaskId,
+    ) -> Result<Option<StoredResult>, RecordsError> {
+        self.at_subject(tenant, &Subjects::of(tenant).result(queue, id)).await
+    }
+
+    async fn at_subject(
+        &self,
+        tenant: &TenantName,
+        subject: &str,
+    ) -> Result<Option<StoredResult>, RecordsError> {
+        let stream = Subjects::of(tenant).results_stream();
+        let kept = self.nats.last_of("reading a result", &stream, subject).await?;
+        kept.map(read).transpose()
+    }
+
+    /// Waits up to `timeout` for the result of a task; nothing if there is none by then.
+    ///
+    /// # Errors
+    /// As for [`Results::get`], if it fails when the waiting begins. A NATS that goes away later is waited for.
+    pub async fn wait(
+        &self,
+        tenant: &TenantName,
+        queue: &QueueName,
+        id: &TaskId,
+        timeout: Duration,
+    ) -> Result<Option<StoredResult>, RecordsError> {
+        const DOING: &str = "waiting for a result";
+        let subject = Subjects::of(tenant).result(queue, id);
+        // What is heard is a hint only: also a result that is then refused can be heard.
+        let listening = self.nats.client().subscribe(subject.clone());
+        let mut hints = match tokio::time::timeout(timeout, listening).await {
+            Ok(Ok(hints)) => hints,
+            Ok(Err(_)) => return Err(RequestError::Closed { doing: DOING }.into()),
+            Err(_) => return Ok(None),
+        };
+        if let Some(found) = self.at_subject(tenant, &subject).await? {
+            return Ok(Some(found));
+        }
+        let waiting = async {
+            let mut look_again = tokio::time::interval(LOOK_AGAIN);
+            look_again.reset();
+            loop {
+                let found = tokio::select! {
+                    // It is heard a moment before it is stored.
+                    Some(_) = hints.next() => self.expected(tenant, &subject).await,
+                    _ = look_again.tick() => self.at_subject(tenant, &subject).await,
+                };
+                if let Ok(Some(found)) = found {
+                    return found;
+                }
+            }
+        };
+        Ok(tokio::time::timeout(timeout, waiting).await.ok())
+    }
+
+    /// Up to `limit` results of a tenant or of one queue, after place `after` (0 for the first), oldest first.
+    /// What is no result is left out.
+    ///
+    /// # Errors
+    /// NATS does not answer, or the tenant does not exist.
+    pub async fn list(
+        &self,
+        tenant: &TenantName,
+        queue: Option<&QueueName>,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<StoredResult>, RecordsError> {
+        let subjects = Subjects::of(tenant);
+        let filter = match queue {
+            Some(queue) => format!("saggar.{tenant}.result.{queue}.*"),
+            None => subjects.results(),
+        };
+        let kept =
+            self.nats.scan("listing results", &subjects.results_stream(), &filter, after, limit).await?;
+        Ok(kept.into_iter().filter_map(|kept| read(kept).ok()).collect())
+    }
+
+    /// Removes the result at this place, so that the task can have another; the answer says whether it was there.
+    ///
+    /// # Errors
+    /// NATS refuses or does not answer.
+    pub async fn remove(&self, tenant: &TenantName, sequence: u64) -> Result<bool, RecordsError> {
+        let stream = Subjects::of(tenant).results_stream();
+        Ok(self.nats.delete_message("removing a result", &stream, sequence).await?)
+    }
+
+    /// Sends a result to where its publisher wants it, too. `reply_to` must have been checked to lie within the
+    /// tenant's reply subjects. Nobody may be listening; that is not known.
+    ///
+    /// # Errors
+    /// The connection is down for long.
+    pub async fn forward(&self, reply_to: &str, result: &TaskResult) -> Result<(), RecordsError> {
+        let headers = built(result).into_map();
+        let doing = "forwarding a result";
+        Ok(self.nats.send(doing, reply_to.to_owned(), Some(headers), result.payload.clone()).await?)
+    }
+}
+
+fn built(result: &TaskResult) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in result.headers() {
+        headers.set(name, value);
+    }
+    headers
+}
+
+fn read(kept: Kept) -> Result<StoredResult, RecordsError> {
+    match TaskResult::read(|name| kept.header(name), kept.payload.clone()) {
+        Ok(result) => Ok(StoredResult { result, sequence: kept.sequence, stored_at: kept.time }),
+        Err(source) => Err(RecordsError::Unreadable { subject: kept.subject, source }),
+    }
+}

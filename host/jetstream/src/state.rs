@@ -1,0 +1,126 @@
+//! What tasks have been through between two of their runs.
+
+use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
+use saggar_model::{History, QueueName, Sequence, Subjects, TenantName};
+
+use crate::api::RequestError;
+use crate::headers::Headers;
+use crate::{Fault, Nats};
+
+/// The histories of all tenants' tasks. Those that never failed have none.
+#[derive(Debug, Clone)]
+pub struct States {
+    nats: Nats,
+}
+
+/// A history as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredHistory {
+    /// The history.
+    pub history: History,
+    /// Its revision, for changing it.
+    pub revision: u64,
+}
+
+/// Why a history could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// NATS refused or did not answer. What was written may have been stored.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// Another host has written it meanwhile, so the task is no longer ours.
+    #[error("another host has written what task {queue} #{sequence} of tenant {tenant} has been through")]
+    Conflict {
+        /// The tenant.
+        tenant: TenantName,
+        /// The queue.
+        queue: QueueName,
+        /// The task's place in the tenant's stream.
+        sequence: Sequence,
+    },
+    /// What is stored is no history.
+    #[error("the state on {subject} cannot be read: {reason}")]
+    Unreadable {
+        /// Where it is stored.
+        subject: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl StateError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Request(error) => error.fault(),
+            Self::Conflict { .. } => Fault::Conflict,
+            Self::Unreadable { .. } => Fault::Internal,
+        }
+    }
+}
+
+impl States {
+    /// The histories in this NATS. [`crate::Provisioner::ensure_common`] makes their stream.
+    #[must_use]
+    pub fn new(nats: &Nats) -> Self {
+        Self { nats: nats.clone() }
+    }
+
+    /// What the task at this place has been through; nothing if it never failed.
+    ///
+    /// # Errors
+    /// NATS does not answer, or what is stored cannot be read.
+    pub async fn get(
+        &self,
+        tenant: &TenantName,
+        queue: &QueueName,
+        sequence: Sequence,
+    ) -> Result<Option<StoredHistory>, StateError> {
+        let subject = Subjects::of(tenant).state(queue, sequence);
+        let kept = self.nats.last_of("reading a task's state", Subjects::STATE_STREAM, &subject).await?;
+        let Some(kept) = kept else { return Ok(None) };
+        match serde_json::from_slice(&kept.payload) {
+            Ok(history) => Ok(Some(StoredHistory { history, revision: kept.sequence })),
+            Err(error) => Err(StateError::Unreadable { subject, reason: error.to_string() }),
+        }
+    }
+
+    /// Writes what a task has been through, if what is stored has revision `expected` (0: nothing is). The answer is
+    /// the new revision.
+    ///
+    /// # Errors
+    /// [`StateError::Conflict`] if it has another.
+    pub async fn put(
+        &self,
+        tenant: &TenantName,
+        queue: &QueueName,
+        sequence: Sequence,
+        history: &History,
+        expected: u64,
+    ) -> Result<u64, StateError> {
+        let subject = Subjects::of(tenant).state(queue, sequence);
+        let json = serde_json::to_vec(history).map_err(|error| StateError::Unreadable {
+            subject: subject.clone(),
+            reason: error.to_string(),
+        })?;
+        let mut headers = Headers::new();
+        headers.set_number(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected);
+        let doing = "writing a task's state";
+        match self.nats.store(doing, subject, Some(headers.into_map()), json.into()).await {
+            Ok(stored) => Ok(stored.sequence),
+            Err(error) if error.is_wrong_sequence() => {
+                Err(StateError::Conflict { tenant: tenant.clone(), queue: queue.clone(), sequence })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes the history with this revision; the answer says whether it was there.
+    ///
+    /// # Errors
+    /// NATS refuses or does not answer.
+    pub async fn remove(&self, revision: u64) -> Result<bool, StateError> {
+        Ok(self.nats.delete_message("removing a task's state", Subjects::STATE_STREAM, revision).await?)
+    }
+}

@@ -1,0 +1,247 @@
+//! A running host, put together from its parts and taken apart again in order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use saggar_jetstream::{
+    Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
+    ProvisionError, Provisioner, Results, States, Tenants, TenantsError,
+};
+use saggar_model::{Ceilings, Health};
+use saggar_sandbox::{PluginCache, Sandbox};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::dispatch::Dispatcher;
+use crate::leader;
+use crate::lease::Leases;
+use crate::metrics::Metrics;
+use crate::roster::Roster;
+use crate::runner::Workshop;
+use crate::settlement::Records;
+use crate::watcher::Feed;
+
+/// How long a drain waits for what is left once the grace is over: guests end within milliseconds, their tasks have
+/// to be written down and given back.
+const SETTLE: Duration = Duration::from_secs(15);
+
+/// How long what was said last may take to reach the server.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// How often the state of the connection is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What a host takes on.
+#[derive(Debug, Clone)]
+pub struct HostOptions {
+    /// Its name, unique among the hosts of one NATS.
+    pub name: String,
+    /// Tasks at once.
+    pub slots: u32,
+    /// Guest memory at once, in bytes.
+    pub memory: u64,
+    /// How long running tasks may go on once the host is told to stop.
+    pub drain: Duration,
+    /// Copies of every stream it makes.
+    pub replicas: u32,
+    /// The most a queue may set; a record that asks for more is served with these.
+    pub ceilings: Ceilings,
+}
+
+/// Why a host could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// The streams that all hosts share could not be made.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// A stream's settings could lose tasks or mix up tenants.
+    #[error(transparent)]
+    Dangerous(#[from] Dangerous),
+    /// The name is taken, or cannot be one.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// The tenants' records could not be read.
+    #[error(transparent)]
+    Tenants(#[from] TenantsError),
+}
+
+impl HostError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Provision(error) => error.fault(),
+            Self::Dangerous(error) => error.fault(),
+            Self::Join(error) => error.fault(),
+            Self::Tenants(error) => error.fault(),
+        }
+    }
+}
+
+/// What all lanes and units of a host share.
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) memory: u64,
+    pub(crate) ceilings: Ceilings,
+    pub(crate) nats: Nats,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) workshop: Workshop,
+    pub(crate) records: Records,
+    pub(crate) leases: Leases,
+    pub(crate) feed: Feed,
+    pub(crate) metrics: Metrics,
+    /// Tasks that run.
+    pub(crate) units: TaskTracker,
+    /// Lanes whose requests are not answered.
+    pub(crate) deaf_lanes: AtomicU32,
+    /// The host has begun to leave: nothing new is started.
+    pub(crate) leaving: CancellationToken,
+    /// The grace is over: whatever runs is ended.
+    pub(crate) leaving_now: CancellationToken,
+}
+
+/// A host at work. Dropping it stops it at once, as a crash would; [`Host::drain`] loses nobody's time.
+pub struct Host {
+    shared: Arc<Shared>,
+    options: HostOptions,
+    membership: Membership,
+    roster: JoinHandle<()>,
+    leader: JoinHandle<()>,
+    background: Vec<JoinHandle<()>>,
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Tasks that ran when it began and ended within the grace.
+    pub finished: u64,
+    /// Tasks that were ended and given back.
+    pub given_back: u64,
+}
+
+impl Host {
+    /// Joins the hosts of this NATS and begins to work.
+    ///
+    /// # Errors
+    /// The name is taken, a stream is set up dangerously, or NATS refuses or does not answer.
+    pub async fn start(
+        nats: Nats,
+        cache: PluginCache,
+        sandbox: Sandbox,
+        options: HostOptions,
+        metrics: Metrics,
+    ) -> Result<Self, HostError> {
+        let provisioner = Provisioner::new(&nats, options.replicas);
+        provisioner.ensure_common().await?;
+        verify(&nats, &provisioner).await?;
+        let info = HostInfo {
+            name: options.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            slots: options.slots,
+            memory: options.memory,
+            started_at: now_ms(),
+            ..HostInfo::default()
+        };
+        let membership = Hosts::new(&nats).join(info).await?;
+
+        metrics.slots.set(i64::from(options.slots));
+        let shared = Arc::new(Shared {
+            name: options.name.clone(),
+            memory: options.memory,
+            ceilings: options.ceilings,
+            sandbox,
+            workshop: Workshop::new(Plugins::new(&nats), cache, metrics.clone()),
+            records: Records {
+                results: Results::new(&nats),
+                dead: DeadLetters::new(&nats),
+                states: States::new(&nats),
+            },
+            leases: Leases::default(),
+            feed: Feed::start(Events::new(&nats)),
+            metrics: metrics.clone(),
+            units: TaskTracker::new(),
+            deaf_lanes: AtomicU32::new(0),
+            leaving: CancellationToken::new(),
+            leaving_now: CancellationToken::new(),
+            nats: nats.clone(),
+        });
+        let dispatcher = Dispatcher::start(options.slots, options.memory, metrics.clone());
+        let roster = Roster::new(shared.clone(), dispatcher);
+        let roster = tokio::spawn(roster.run(Tenants::new(&nats), shared.leaving.clone()));
+        let leader =
+            tokio::spawn(leader::lead(nats.clone(), options.name.clone(), provisioner, shared.leaving.clone()));
+        let leases = shared.leases.clone();
+        let background = vec![
+            tokio::spawn(async move { leases.keep().await }),
+            tokio::spawn(watch_connection(nats, metrics)),
+        ];
+        Ok(Self { shared, options, membership, roster, leader, background })
+    }
+
+    /// A function that says how the host feels, for as long as one likes to ask.
+    pub fn health(&self) -> impl Fn() -> Health + Clone + Send + Sync + 'static {
+        let shared = self.shared.clone();
+        move || Health {
+            connected: shared.nats.is_connected(),
+            draining: shared.leaving.is_cancelled(),
+            stuck: shared.deaf_lanes.load(Ordering::Relaxed) > 0,
+        }
+    }
+
+    /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted.
+    pub async fn drain(self) -> Drained {
+        let Self { shared, options, membership, roster, leader, background } = self;
+        let running = shared.units.len() as u64;
+        tracing::info!(running, grace = ?options.drain, "draining");
+        membership.set_draining(true);
+        shared.leaving.cancel();
+        let _ = roster.await;
+        shared.units.close();
+        let in_time = tokio::time::timeout(options.drain, shared.units.wait()).await.is_ok();
+        let given_back = if in_time { 0 } else { shared.units.len() as u64 };
+        if !in_time {
+            shared.leaving_now.cancel();
+            if tokio::time::timeout(SETTLE, shared.units.wait()).await.is_err() {
+                let left = shared.units.len();
+                tracing::error!(left, "tasks could not be given back; they will be delivered again by themselves");
+            }
+        }
+        let _ = leader.await;
+        membership.leave().await;
+        if let Err(error) = shared.nats.flush(FLUSH).await {
+            tracing::warn!(%error, "what was said last may not have reached NATS");
+        }
+        for task in background {
+            task.abort();
+        }
+        let drained = Drained { finished: running.saturating_sub(given_back), given_back };
+        tracing::info!(finished = drained.finished, given_back = drained.given_back, "drained");
+        drained
+    }
+}
+
+/// Refuses to work on streams that somebody has set up dangerously. Those that are not there yet are no danger.
+async fn verify(nats: &Nats, provisioner: &Provisioner) -> Result<(), HostError> {
+    for entry in Tenants::new(nats).list().await? {
+        match provisioner.verify_tenant(&entry.record).await {
+            Err(Dangerous::Unknown(error)) if error.fault() == Fault::NotFound => {}
+            verified => verified?,
+        }
+    }
+    Ok(())
+}
+
+async fn watch_connection(nats: Nats, metrics: Metrics) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        look.tick().await;
+        metrics.connected.set(i64::from(nats.is_connected()));
+    }
+}
+
+fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

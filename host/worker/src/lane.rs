@@ -1,0 +1,339 @@
+//! One queue on this host: gets its plugin ready, pulls what it may start, and starts it.
+//!
+//! An idle lane has one request for one task standing at the server and costs nothing else. When a task comes, the
+//! lane asks for permits, for as many as the server says are waiting, and fetches just as many as it gets.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue};
+use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_bytes};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::dispatch::{LaneHandle, PermitGuard};
+use crate::host::Shared;
+use crate::metrics::QueueMetrics;
+use crate::runner::Runner;
+use crate::unit;
+
+/// How long one standing request waits for a task before it is made anew.
+const STAND: Duration = Duration::from_secs(30);
+
+/// How long a task is held for a permit before another host may have it.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// The most tasks fetched at once; more would only wait.
+const FETCH_MAX: u32 = 256;
+
+/// Between two tries of something that failed.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How often a blocked lane looks whether it still is.
+const BLOCKED_LOOK: Duration = Duration::from_millis(250);
+
+/// A queue's settings, as its tenant's record has them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LaneConfig {
+    pub(crate) spec: QueueSpec,
+    pub(crate) digest: Option<Digest>,
+}
+
+/// A lane before it has found its queue.
+pub(crate) struct Lane {
+    pub(crate) host: Arc<Shared>,
+    pub(crate) tenant: TenantName,
+    pub(crate) queue: QueueName,
+    pub(crate) config: watch::Receiver<LaneConfig>,
+    pub(crate) permits: LaneHandle,
+    pub(crate) stop: CancellationToken,
+}
+
+/// A lane that has found its queue: what its tasks need to know.
+pub(crate) struct OpenLane {
+    pub(crate) host: Arc<Shared>,
+    pub(crate) tenant: TenantName,
+    pub(crate) queue: QueueName,
+    pub(crate) subjects: Subjects,
+    pub(crate) source: TaskQueue,
+    pub(crate) metrics: QueueMetrics,
+    blocked: AtomicBool,
+}
+
+impl OpenLane {
+    /// Whether dead letters have no room, so that nothing new may be started.
+    pub(crate) fn set_blocked(&self, blocked: bool) {
+        if self.blocked.swap(blocked, Ordering::Relaxed) != blocked {
+            let (tenant, queue) = (&self.tenant, &self.queue);
+            if blocked {
+                tracing::error!(%tenant, %queue, "blocked: dead letters full");
+            } else {
+                tracing::info!(%tenant, %queue, "no longer blocked");
+            }
+        }
+    }
+}
+
+/// Why a lane stopped serving.
+enum Served {
+    /// Its settings changed.
+    Changed,
+    /// Its queue is gone, perhaps to come back.
+    Gone,
+    /// It was told to stop.
+    Stopped,
+}
+
+impl Lane {
+    /// Serves the queue until it is told to stop.
+    pub(crate) async fn run(mut self) {
+        let mut pause = RETRY_MIN;
+        while !self.stop.is_cancelled() {
+            let config = self.config.borrow_and_update().clone();
+            let Some(runner) = self.get_ready(config).await else { continue };
+            let Some(lane) = self.open().await else { continue };
+            match self.serve(&lane, &runner).await {
+                Served::Stopped => return,
+                Served::Changed => pause = RETRY_MIN,
+                Served::Gone => {
+                    self.pause(pause).await;
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// The runner for these settings; nothing if they changed or the lane was stopped before it was ready.
+    async fn get_ready(&mut self, config: LaneConfig) -> Option<Arc<Runner>> {
+        let (tenant, queue) = (self.tenant.clone(), self.queue.clone());
+        let LaneConfig { mut spec, digest } = config;
+        let lowered = self.host.ceilings.lowered(&spec.limits);
+        if lowered != spec.limits {
+            tracing::warn!(%tenant, %queue, asked = ?spec.limits, served = ?lowered, "limits above this host's");
+            spec.limits = lowered;
+        }
+        if spec.limits.memory > self.host.memory {
+            let (needs, has) = (format_bytes(spec.limits.memory), format_bytes(self.host.memory));
+            tracing::warn!(%tenant, %queue, "a task needs {needs} and this host has {has}; it serves other queues");
+            self.changed().await;
+            return None;
+        }
+        self.permits.set_memory(spec.limits.memory);
+        let Some(digest) = digest else {
+            tracing::error!(%tenant, %queue, plugin = %spec.plugin, "the plugin was never pushed");
+            self.changed().await;
+            return None;
+        };
+        let mut pause = RETRY_MIN;
+        loop {
+            match self.host.workshop.program(digest).await {
+                Ok(program) => return Some(Arc::new(Runner { spec, digest: Some(digest), program })),
+                Err(error) => {
+                    tracing::warn!(%tenant, %queue, plugin = %spec.plugin, %error, "the plugin is not ready");
+                    if self.pause(pause).await {
+                        return None;
+                    }
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Finds the queue, as soon as it is there; nothing if the lane was stopped or changed before.
+    async fn open(&mut self) -> Option<Arc<OpenLane>> {
+        let mut pause = RETRY_MIN;
+        loop {
+            match TaskQueue::open(&self.host.nats, &self.tenant, &self.queue).await {
+                Ok(source) => {
+                    let (tenant, queue) = (self.tenant.clone(), self.queue.clone());
+                    tracing::info!(%tenant, %queue, "serving");
+                    return Some(Arc::new(OpenLane {
+                        host: self.host.clone(),
+                        subjects: Subjects::of(&tenant),
+                        metrics: self.host.metrics.of_queue(&tenant, &queue),
+                        tenant,
+                        queue,
+                        source,
+                        blocked: AtomicBool::new(false),
+                    }));
+                }
+                Err(error) => {
+                    tracing::debug!(tenant = %self.tenant, queue = %self.queue, %error, "the queue is not there yet");
+                    if self.pause(pause).await {
+                        return None;
+                    }
+                    pause = (pause * 2).min(RETRY_MAX);
+                }
+            }
+        }
+    }
+
+    /// Waits; true if the lane was stopped or changed meanwhile.
+    async fn pause(&mut self, pause: Duration) -> bool {
+        tokio::time::timeout(pause, self.changed()).await.is_ok()
+    }
+
+    /// Waits until the lane is stopped or its settings change. Leaves a change to be seen.
+    async fn changed(&mut self) {
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            changed = self.config.changed() => {
+                if changed.is_err() {
+                    self.stop.cancel();
+                }
+                self.config.mark_changed();
+            }
+        }
+    }
+
+    async fn serve(&mut self, lane: &Arc<OpenLane>, runner: &Arc<Runner>) -> Served {
+        // Tasks that are known to wait; the first request finds out.
+        let mut waiting = 0;
+        let mut unanswered = Unanswered { host: &self.host.clone(), in_a_row: 0 };
+        loop {
+            if self.stop.is_cancelled() {
+                return Served::Stopped;
+            }
+            if self.config.has_changed().unwrap_or(false) {
+                return Served::Changed;
+            }
+            if lane.blocked.load(Ordering::Relaxed) {
+                self.pause(BLOCKED_LOOK).await;
+                continue;
+            }
+            let turn = self.turn(lane, runner, &mut waiting).await;
+            unanswered.count(matches!(turn, Err(PullError::Deaf { .. })));
+            match turn {
+                Ok(()) => {}
+                Err(PullError::Gone { .. }) => return Served::Gone,
+                Err(error) => {
+                    tracing::warn!(tenant = %lane.tenant, queue = %lane.queue, %error, "pulling failed");
+                    waiting = 0;
+                    self.pause(RETRY_MIN).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for work, then for permits, and starts what they allow.
+    async fn turn(
+        &mut self,
+        lane: &Arc<OpenLane>,
+        runner: &Arc<Runner>,
+        waiting: &mut u64,
+    ) -> Result<(), PullError> {
+        let mut held = None;
+        if *waiting == 0 {
+            let Some(delivery) = self.wait_for_task(lane).await? else { return Ok(()) };
+            *waiting = delivery.pending();
+            held = Some(delivery);
+        }
+        let more = u32::try_from(*waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
+        let wanted = more + u32::from(held.is_some());
+        let Some(mut permits) = self.wait_for_permits(wanted, held.is_some()).await else {
+            if let Some(delivery) = held {
+                // Somebody else may be free; from here on this lane asks for permits before it pulls.
+                *waiting = waiting.saturating_add(1);
+                unit::give_back(lane, delivery).await;
+            }
+            return Ok(());
+        };
+        if let (Some(delivery), Some(permit)) = (held.take(), permits.pop()) {
+            start(lane, runner, delivery, permit);
+        }
+        if !permits.is_empty() {
+            *waiting = fetch(lane, runner, permits).await?;
+        }
+        Ok(())
+    }
+
+    /// The next task of an idle queue; nothing if none came, or the lane was stopped or changed.
+    async fn wait_for_task(&mut self, lane: &OpenLane) -> Result<Option<Delivery>, PullError> {
+        let mut pull = lane.source.pull(1, PullMode::Wait, STAND).await?;
+        tokio::select! {
+            delivery = pull.next() => delivery.transpose(),
+            () = self.changed() => {
+                give_back_all(lane, pull).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Permits; nothing if the lane was stopped, or a task was held for too long.
+    async fn wait_for_permits(&self, wanted: u32, holding: bool) -> Option<Vec<PermitGuard>> {
+        let permits = self.permits.permits(wanted, holding);
+        tokio::select! {
+            permits = permits => Some(permits),
+            () = self.stop.cancelled() => None,
+            () = tokio::time::sleep(HOLD), if holding => None,
+        }
+    }
+}
+
+/// Requests of one lane that the server never answered, in a row. Two of them make the host unwell, until one is
+/// answered or the lane is gone.
+struct Unanswered<'a> {
+    host: &'a Shared,
+    in_a_row: u32,
+}
+
+impl Unanswered<'_> {
+    const UNWELL: u32 = 2;
+
+    fn count(&mut self, unanswered: bool) {
+        if unanswered {
+            self.in_a_row += 1;
+            if self.in_a_row == Self::UNWELL {
+                self.host.deaf_lanes.fetch_add(1, Ordering::Relaxed);
+            }
+        } else {
+            self.forget();
+        }
+    }
+
+    fn forget(&mut self) {
+        if self.in_a_row >= Self::UNWELL {
+            self.host.deaf_lanes.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.in_a_row = 0;
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}
+
+/// What was on its way when nobody wanted it any more.
+async fn give_back_all(lane: &OpenLane, pull: Pull) {
+    for delivery in pull.cancel().await {
+        unit::give_back(lane, delivery).await;
+    }
+}
+
+/// Fetches a task for each permit, as far as there are any; the answer is how many still wait.
+async fn fetch(lane: &Arc<OpenLane>, runner: &Arc<Runner>, permits: Vec<PermitGuard>) -> Result<u64, PullError> {
+    let mut pull = lane.source.pull(permits.len(), PullMode::Now, Duration::ZERO).await?;
+    let mut permits = permits.into_iter();
+    let mut waiting = 0;
+    while let Some(delivery) = pull.next().await {
+        let delivery = delivery?;
+        waiting = delivery.pending();
+        lane.metrics.pending(waiting);
+        match permits.next() {
+            Some(permit) => start(lane, runner, delivery, permit),
+            None => unit::give_back(lane, delivery).await,
+        }
+    }
+    // Fewer than there were permits for: the rest is held by others, or the queue's concurrency is used up. A
+    // standing request finds out when that changes.
+    Ok(if permits.len() == 0 { waiting } else { 0 })
+}
+
+fn start(lane: &Arc<OpenLane>, runner: &Arc<Runner>, delivery: Delivery, permit: PermitGuard) {
+    lane.host.units.spawn(unit::live(lane.clone(), runner.clone(), delivery, permit));
+}

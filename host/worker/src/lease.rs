@@ -1,0 +1,101 @@
+//! Tells JetStream that tasks are being worked on, and knows for each how long ago that was confirmed.
+//!
+//! One loop for all tasks of the host, so that a task of a millisecond costs no timer. A task whose last
+//! confirmation is older than the server's patience may run elsewhere by now: its result may still be written,
+//! because the first one counts, but nothing else may be said about it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::stream;
+use saggar_jetstream::{ACK_WAIT, Delivery};
+
+/// How often the loop looks around.
+const LOOK_AROUND: Duration = Duration::from_secs(2);
+
+/// A task is kept when its last confirmation is so old: two more can fail before it is lost.
+const KEEP_AFTER: Duration = Duration::from_secs(ACK_WAIT.as_secs() / 3);
+
+/// Confirmations asked for at once.
+const AT_ONCE: usize = 64;
+
+/// All tasks that this host has.
+#[derive(Clone, Default)]
+pub(crate) struct Leases(Arc<Mutex<HashMap<u64, Arc<Lease>>>>);
+
+/// One of them.
+pub(crate) struct Lease {
+    /// The task.
+    pub(crate) delivery: Delivery,
+    began: Instant,
+    /// Milliseconds from `began` to the call that was confirmed last.
+    confirmed_ms: AtomicU64,
+}
+
+impl Lease {
+    /// Whether the task cannot have gone to another host.
+    pub(crate) fn holds(&self) -> bool {
+        self.age() < ACK_WAIT
+    }
+
+    fn age(&self) -> Duration {
+        let confirmed = Duration::from_millis(self.confirmed_ms.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(confirmed)
+    }
+
+    async fn keep(&self) {
+        let asked = self.began.elapsed();
+        match self.delivery.in_progress().await {
+            Ok(()) => {
+                let asked = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
+                self.confirmed_ms.store(asked, Ordering::Relaxed);
+            }
+            Err(error) => {
+                tracing::warn!(subject = %saggar_model::escape_and_cut(self.delivery.subject(), 256), %error,
+                    "a sign of life was not confirmed");
+            }
+        }
+    }
+}
+
+/// A lease for as long as this lives.
+pub(crate) struct LeaseGuard {
+    pub(crate) lease: Arc<Lease>,
+    leases: Leases,
+    key: u64,
+}
+
+impl Drop for LeaseGuard {
+    fn drop(&mut self) {
+        self.leases.lock().remove(&self.key);
+    }
+}
+
+impl Leases {
+    /// Keeps a task that has just been delivered until the guard is dropped.
+    pub(crate) fn take(&self, delivery: Delivery) -> LeaseGuard {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let key = NEXT.fetch_add(1, Ordering::Relaxed);
+        let lease = Arc::new(Lease { delivery, began: Instant::now(), confirmed_ms: AtomicU64::new(0) });
+        self.lock().insert(key, lease.clone());
+        LeaseGuard { lease, leases: self.clone(), key }
+    }
+
+    /// Keeps all tasks alive, for ever.
+    pub(crate) async fn keep(&self) {
+        let mut ticks = tokio::time::interval(LOOK_AROUND);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let due: Vec<_> = self.lock().values().filter(|lease| lease.age() >= KEEP_AFTER).cloned().collect();
+            stream::iter(due).for_each_concurrent(AT_ONCE, |lease| async move { lease.keep().await }).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Lease>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

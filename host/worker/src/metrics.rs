@@ -1,0 +1,199 @@
+//! What a host counts. Labels are names an operator chose and outcomes, so that the number of series is bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use saggar_model::{Outcome, QueueName, Receipt, TenantName};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QueueLabels {
+    tenant: String,
+    queue: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    tenant: String,
+    queue: String,
+    outcome: &'static str,
+}
+
+type Seconds = Family<QueueLabels, Histogram, fn() -> Histogram>;
+
+/// The metrics of one host. Cheap to clone; all clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    tasks: Family<OutcomeLabels, Counter>,
+    duration: Seconds,
+    queued: Seconds,
+    fuel: Family<QueueLabels, Counter>,
+    pending: Family<QueueLabels, Gauge>,
+    repeated: Family<QueueLabels, Counter>,
+    lost_leases: Family<QueueLabels, Counter>,
+    pub(crate) running: Gauge,
+    pub(crate) slots: Gauge,
+    pub(crate) connected: Gauge,
+    pub(crate) compile: Histogram,
+}
+
+/// From 100 µs to 3.6 hours, each bucket four times the one before.
+fn run_times() -> Histogram {
+    Histogram::new(exponential_buckets(1e-4, 4.0, 14))
+}
+
+impl Metrics {
+    /// Registers all metrics, with the prefix `saggar`.
+    #[must_use]
+    pub fn new(registry: &mut Registry) -> Self {
+        let registry = registry.sub_registry_with_prefix("saggar");
+        let metrics = Self {
+            tasks: Family::default(),
+            duration: Seconds::new_with_constructor(run_times),
+            queued: Seconds::new_with_constructor(run_times),
+            fuel: Family::default(),
+            pending: Family::default(),
+            repeated: Family::default(),
+            lost_leases: Family::default(),
+            running: Gauge::default(),
+            slots: Gauge::default(),
+            connected: Gauge::default(),
+            compile: run_times(),
+        };
+        registry.register("tasks", "Attempts by outcome", metrics.tasks.clone());
+        registry.register("task_duration_seconds", "Run time of attempts", metrics.duration.clone());
+        registry.register(
+            "task_queued_seconds",
+            "Time from publishing to the start of an attempt",
+            metrics.queued.clone(),
+        );
+        registry.register("fuel", "Fuel spent", metrics.fuel.clone());
+        registry.register("queue_pending", "Tasks that waited at the last delivery", metrics.pending.clone());
+        registry.register(
+            "repeated_results",
+            "Results that were discarded because the task had one",
+            metrics.repeated.clone(),
+        );
+        registry.register(
+            "lost_leases",
+            "Attempts whose task went to another host meanwhile",
+            metrics.lost_leases.clone(),
+        );
+        registry.register("tasks_running", "Attempts that run now", metrics.running.clone());
+        registry.register("host_slots", "Attempts that can run at once", metrics.slots.clone());
+        registry.register("nats_connected", "1 while the connection to NATS is up", metrics.connected.clone());
+        registry.register(
+            "compile_seconds",
+            "Time to make a plugin ready, compiled or cached",
+            metrics.compile.clone(),
+        );
+        metrics
+    }
+
+    /// The metrics of one queue, looked up once and counted without a look-up from then on.
+    pub(crate) fn of_queue(&self, tenant: &TenantName, queue: &QueueName) -> QueueMetrics {
+        let labels = QueueLabels { tenant: tenant.to_string(), queue: queue.to_string() };
+        let outcomes = Outcome::ALL.map(|outcome| {
+            let QueueLabels { tenant, queue } = labels.clone();
+            self.tasks.get_or_create_owned(&OutcomeLabels { tenant, queue, outcome: outcome.as_str() })
+        });
+        QueueMetrics(Arc::new(Handles {
+            outcomes,
+            duration: self.duration.get_or_create_owned(&labels),
+            queued: self.queued.get_or_create_owned(&labels),
+            fuel: self.fuel.get_or_create_owned(&labels),
+            pending: self.pending.get_or_create_owned(&labels),
+            repeated: self.repeated.get_or_create_owned(&labels),
+            lost_leases: self.lost_leases.get_or_create_owned(&labels),
+        }))
+    }
+}
+
+/// The metrics of one queue.
+#[derive(Debug, Clone)]
+pub(crate) struct QueueMetrics(Arc<Handles>);
+
+#[derive(Debug)]
+struct Handles {
+    outcomes: [Counter; Outcome::ALL.len()],
+    duration: Histogram,
+    queued: Histogram,
+    fuel: Counter,
+    pending: Gauge,
+    repeated: Counter,
+    lost_leases: Counter,
+}
+
+impl QueueMetrics {
+    /// An attempt ended.
+    pub(crate) fn attempt(&self, outcome: Outcome, receipt: &Receipt) {
+        let at = Outcome::ALL.iter().position(|known| *known == outcome);
+        if let Some(counter) = at.and_then(|at| self.0.outcomes.get(at)) {
+            counter.inc();
+        }
+        self.0.duration.observe(receipt.duration.as_secs_f64());
+        self.0.queued.observe(receipt.queued.as_secs_f64());
+        self.0.fuel.inc_by(receipt.fuel);
+    }
+
+    /// A delivery said how many tasks wait behind it.
+    pub(crate) fn pending(&self, pending: u64) {
+        self.0.pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+
+    /// A result was discarded because the task has one.
+    pub(crate) fn repeated(&self) {
+        self.0.repeated.inc();
+    }
+
+    /// A task went to another host while it ran here.
+    pub(crate) fn lost_lease(&self) {
+        self.0.lost_leases.inc();
+    }
+}
+
+/// Observes the time since its making when it is dropped.
+pub(crate) struct Stopwatch<'a> {
+    pub(crate) histogram: &'a Histogram,
+    pub(crate) start: std::time::Instant,
+}
+
+impl Drop for Stopwatch<'_> {
+    fn drop(&mut self) {
+        let elapsed: Duration = self.start.elapsed();
+        self.histogram.observe(elapsed.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_the_names_of_the_documentation() {
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let queue = metrics.of_queue(&"acme".parse().unwrap(), &"hello".parse().unwrap());
+        queue.attempt(Outcome::TimedOut, &Receipt { fuel: 7, ..Receipt::default() });
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            "saggar_tasks_total{tenant=\"acme\",queue=\"hello\",outcome=\"timed-out\"} 1",
+            "saggar_fuel_total{tenant=\"acme\",queue=\"hello\"} 7",
+            "saggar_task_duration_seconds_count{tenant=\"acme\",queue=\"hello\"} 1",
+            "saggar_task_queued_seconds_count",
+            "saggar_queue_pending",
+            "saggar_tasks_running 0",
+            "saggar_host_slots 0",
+            "saggar_nats_connected 0",
+            "saggar_compile_seconds_count 0",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

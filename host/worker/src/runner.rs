@@ -1,0 +1,96 @@
+//! What runs the tasks of a queue: its plugin, ready to be instantiated, and the queue's settings at one moment.
+//!
+//! Making a plugin ready may mean fetching and compiling it, so that it happens before a lane pulls its first task,
+//! once per digest however many lanes want it, and never on the path of a task.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use saggar_jetstream::{Plugins, PluginsError};
+use saggar_model::{Digest, PluginId, QueueSpec};
+use saggar_sandbox::{Plugin, PluginCache};
+use tokio::sync::OnceCell;
+
+use crate::metrics::{Metrics, Stopwatch};
+
+/// Plugins kept although no queue uses them, so that a queue that comes back starts at once.
+const KEPT_UNUSED: usize = 64;
+
+/// A queue's settings, and what runs its tasks.
+pub(crate) struct Runner {
+    pub(crate) spec: QueueSpec,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) program: Program,
+}
+
+/// Whether there is something to run.
+#[derive(Clone)]
+pub(crate) enum Program {
+    /// A plugin.
+    Ready(Plugin),
+    /// Its component can never run, for this reason: every task of the queue is invalid.
+    Refused(String),
+}
+
+impl Runner {
+    /// The plugin as results name it.
+    pub(crate) fn plugin_id(&self) -> PluginId {
+        PluginId { name: self.spec.plugin.name().clone(), version: self.spec.plugin.version().cloned() }
+    }
+}
+
+type Making = Arc<OnceCell<Program>>;
+
+/// Makes plugins ready. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Workshop {
+    plugins: Plugins,
+    cache: PluginCache,
+    metrics: Metrics,
+    making: Arc<Mutex<HashMap<Digest, Making>>>,
+}
+
+impl Workshop {
+    pub(crate) fn new(plugins: Plugins, cache: PluginCache, metrics: Metrics) -> Self {
+        Self { plugins, cache, metrics, making: Arc::default() }
+    }
+
+    /// The program of this digest; waits until it is ready.
+    ///
+    /// # Errors
+    /// The component could not be fetched. Trying again may help.
+    pub(crate) async fn program(&self, digest: Digest) -> Result<Program, PluginsError> {
+        let making = self.entry(digest);
+        making.get_or_try_init(|| self.make(digest)).await.cloned()
+    }
+
+    fn entry(&self, digest: Digest) -> Making {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if making.len() > KEPT_UNUSED {
+            // A lane clones what it uses out of the entry; an entry nobody waits for can be made again.
+            making.retain(|known, entry| *known == digest || Arc::strong_count(entry) > 1);
+        }
+        making.entry(digest).or_default().clone()
+    }
+
+    async fn make(&self, digest: Digest) -> Result<Program, PluginsError> {
+        let _stopwatch = Stopwatch { histogram: &self.metrics.compile, start: Instant::now() };
+        let cache = self.cache.clone();
+        let found = tokio::task::spawn_blocking(move || cache.find(digest)).await;
+        if let Ok(Some(plugin)) = found {
+            return Ok(Program::Ready(plugin));
+        }
+        let wasm = self.plugins.fetch(&digest).await?;
+        let cache = self.cache.clone();
+        let made = tokio::task::spawn_blocking(move || cache.prepare(&wasm)).await;
+        Ok(match made {
+            Ok(Ok(plugin)) => {
+                tracing::info!(%digest, "plugin is ready");
+                Program::Ready(plugin)
+            }
+            Ok(Err(refused)) => Program::Refused(refused.to_string()),
+            Err(_) => Program::Refused("compiling the component failed".to_owned()),
+        })
+    }
+}

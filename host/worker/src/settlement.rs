@@ -1,0 +1,339 @@
+//! Does what settlement decided, in the order that loses nothing: record first, then acknowledge; for a failure
+//! the dead letter, then the result, then acknowledge.
+//!
+//! Every step can be repeated. A host that dies between two of them leaves a message that is delivered again, and
+//! finds what was recorded before.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, Put, Results, States};
+use saggar_model::{
+    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Outcome, Receipt, Settlement, Task,
+    TaskRef, TaskResult, settle,
+};
+
+use crate::lane::OpenLane;
+use crate::lease::Lease;
+use crate::runner::Runner;
+
+/// How long a record is tried to be written while NATS does not answer. Beyond it the task is left to whoever gets
+/// it next: many minutes of an outage are bridged, and no task hangs for ever.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Between two tries: quick at first, so that a passing fault costs little.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// How often a full store of dead letters is tried again.
+const FULL_RETRY: Duration = Duration::from_secs(5);
+
+/// Where records are written.
+#[derive(Clone)]
+pub(crate) struct Records {
+    pub(crate) results: Results,
+    pub(crate) dead: DeadLetters,
+    pub(crate) states: States,
+}
+
+/// What a task had been through when it was delivered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Past {
+    pub(crate) history: History,
+    /// Revision of the stored record; 0 if there is none.
+    pub(crate) revision: u64,
+}
+
+/// An attempt that has ended, or a task that could not be run.
+pub(crate) struct Ended<'a> {
+    pub(crate) lane: &'a OpenLane,
+    pub(crate) runner: &'a Runner,
+    pub(crate) lease: &'a Lease,
+    pub(crate) task: &'a Task,
+    pub(crate) past: Past,
+    pub(crate) ending: Ending,
+    pub(crate) receipt: Receipt,
+}
+
+/// A record could not be written, so that the message must not be acknowledged.
+pub(crate) struct Unsettled;
+
+impl Ended<'_> {
+    /// Settles the task.
+    pub(crate) async fn settle(self) -> Result<(), Unsettled> {
+        let asked = match &self.ending {
+            Ending::Succeeded(_) => None,
+            Ending::Failed(failure) => failure.retry_after,
+        };
+        let chance = rand::rng().random();
+        let outcome = self.ending.outcome();
+        match settle(outcome, asked, &self.past.history, &self.runner.spec.retry, chance) {
+            Settlement::Finish => self.finish(None).await,
+            Settlement::DeadLetter => self.dead_letter().await,
+            Settlement::Retry { after } => {
+                let after = after.min(NAK_DELAY_MAX);
+                if self.runner.spec.events {
+                    self.publish_retrying(after);
+                }
+                self.give_back(after).await
+            }
+            Settlement::GiveBack { after } => self.give_back(after.min(NAK_DELAY_MAX)).await,
+        }
+    }
+
+    fn reference(&self) -> TaskRef {
+        TaskRef { queue: self.task.queue.clone(), id: self.task.id.clone() }
+    }
+
+    fn sequence(&self) -> u64 {
+        self.lease.delivery.stream_sequence()
+    }
+
+    async fn dead_letter(self) -> Result<(), Unsettled> {
+        let Ending::Failed(failure) = &self.ending else { return self.finish(None).await };
+        if !self.may_still_speak() {
+            return Ok(());
+        }
+        let letter = self.letter(failure);
+        let put = self.put_dead(&letter).await?;
+        self.finish(Some(put)).await
+    }
+
+    fn letter(&self, failure: &Failure) -> DeadLetter {
+        let delivery = &self.lease.delivery;
+        let payload = delivery.payload().clone();
+        DeadLetter::new(
+            &self.reference(),
+            self.sequence(),
+            payload,
+            delivery.headers(),
+            failure,
+            &self.receipt,
+        )
+    }
+
+    /// Stores a dead letter; while there is no room the queue stops, and goes on by itself when there is.
+    async fn put_dead(&self, letter: &DeadLetter) -> Result<DeadPut, Unsettled> {
+        let (task, sequence) = (self.task, self.sequence());
+        let dead = &self.lane.host.records.dead;
+        loop {
+            let put = persist("dead letter", DeadError::fault, is_full, || {
+                dead.put(&task.tenant, &task.queue, &task.id, sequence, letter)
+            });
+            match put.await {
+                Ok(put) => {
+                    self.lane.set_blocked(false);
+                    return Ok(put);
+                }
+                Err(Some(DeadError::Full { .. })) => {
+                    self.lane.set_blocked(true);
+                    tokio::time::sleep(FULL_RETRY).await;
+                }
+                Err(_) => return Err(Unsettled),
+            }
+        }
+    }
+
+    /// Stores the result and acknowledges. `dead` is the dead letter that was stored for it.
+    async fn finish(self, dead: Option<DeadPut>) -> Result<(), Unsettled> {
+        let reference = self.reference();
+        let sequence = self.sequence();
+        let Self { lane, runner, lease, task, past, ending, receipt } = self;
+        let records = &lane.host.records;
+        let traceparent = task.headers.traceparent.clone();
+        let result = TaskResult::new(reference, sequence, ending, receipt, traceparent);
+        let ttl = Duration::from_secs(runner.spec.results_ttl);
+        let put = persist("result", saggar_jetstream::RecordsError::fault, |_| false, || {
+            records.results.put(&task.tenant, &result, ttl)
+        });
+        match put.await.map_err(|_| Unsettled)? {
+            Put::Stored => {
+                if let Some(reply_to) = &task.headers.reply_to
+                    && let Err(error) = records.results.forward(reply_to, &result).await
+                {
+                    tracing::warn!(%error, "a result could not be sent to its reply subject");
+                }
+            }
+            Put::Refused(stored) if stored.sequence == sequence => {
+                // A twin was faster. Its success makes the dead letter of this failure untrue.
+                if let Some(dead) = dead.filter(|_| !stored.outcome.is_failure()) {
+                    remove_dead(records, task, &dead).await;
+                }
+            }
+            Put::Refused(_) => lane.metrics.repeated(),
+        }
+        if let Err(error) = lease.delivery.ack().await {
+            tracing::warn!(%error, "an acknowledgement could not be sent; the task will be delivered again");
+        }
+        if past.revision > 0
+            && let Err(error) = records.states.remove(past.revision).await
+        {
+            tracing::warn!(%error, "the state of a finished task stays behind");
+        }
+        Ok(())
+    }
+
+    /// Writes what the task has been through, then gives it back.
+    async fn give_back(self, after: Duration) -> Result<(), Unsettled> {
+        if !self.may_still_speak() {
+            return Ok(());
+        }
+        let Self { lane, lease, task, past, ending, .. } = self;
+        give_back(lane, lease, task, &past, ending.outcome(), after).await
+    }
+
+    /// Whether the task is surely still this host's. If not, whoever has it now decides.
+    fn may_still_speak(&self) -> bool {
+        let holds = self.lease.holds();
+        if !holds {
+            self.lane.metrics.lost_lease();
+            tracing::warn!(task = %self.reference(), tenant = %self.task.tenant,
+                "the task went to another host meanwhile; what happened here is discarded");
+        }
+        holds
+    }
+
+    fn publish_retrying(&self, after: Duration) {
+        let body = serde_json::json!({
+            "attempt": self.receipt.attempt,
+            "outcome": self.ending.outcome(),
+            "after_ms": u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
+        });
+        self.lane.host.feed.publish(self.task, EventKind::Retrying, body);
+    }
+}
+
+/// Writes down a run of `task` that ended with `outcome`, then gives its message back.
+pub(crate) async fn give_back(
+    lane: &OpenLane,
+    lease: &Lease,
+    task: &Task,
+    past: &Past,
+    outcome: Outcome,
+    after: Duration,
+) -> Result<(), Unsettled> {
+    let delivery = &lease.delivery;
+    let history = past.history.after(outcome, delivery.delivered(), &lane.host.name);
+    let states = &lane.host.records.states;
+    let put = persist("state", saggar_jetstream::StateError::fault, |_| false, || {
+        states.put(&task.tenant, &task.queue, delivery.stream_sequence(), &history, past.revision)
+    });
+    put.await.map_err(|_| Unsettled)?;
+    if let Err(error) = delivery.nak(after).await {
+        tracing::warn!(%error, "a task could not be given back; it will be delivered again by itself");
+    }
+    Ok(())
+}
+
+/// Makes sure that the dead letter of a stored failure exists, for a task that was delivered again.
+pub(crate) async fn complete(
+    lane: &OpenLane,
+    lease: &Lease,
+    task: &Task,
+    stored: &TaskResult,
+) -> Result<(), Unsettled> {
+    if stored.outcome.is_failure() && stored.sequence == lease.delivery.stream_sequence() {
+        let reason = stored.reason().unwrap_or_default();
+        let failure = Failure::new(stored.outcome, &reason);
+        let delivery = &lease.delivery;
+        let letter = DeadLetter::new(
+            &stored.task,
+            stored.sequence,
+            delivery.payload().clone(),
+            delivery.headers(),
+            &failure,
+            &stored.receipt,
+        );
+        let dead = &lane.host.records.dead;
+        let put = persist("dead letter", DeadError::fault, |_| false, || {
+            dead.put(&task.tenant, &task.queue, &task.id, stored.sequence, &letter)
+        });
+        put.await.map_err(|_| Unsettled)?;
+    } else if stored.sequence != lease.delivery.stream_sequence() {
+        lane.metrics.repeated();
+    }
+    lease.delivery.ack().await.map_err(|_| Unsettled)
+}
+
+async fn remove_dead(records: &Records, task: &Task, dead: &DeadPut) {
+    let (DeadPut::Stored(name) | DeadPut::Already(name)) = dead;
+    let removed = match records.dead.get(&task.tenant, &task.queue, name).await {
+        Ok(Some(stored)) => records.dead.remove(&task.tenant, stored.sequence).await.map(|_| ()),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the dead letter of a task that succeeded elsewhere stays behind");
+    }
+}
+
+fn is_full(error: &DeadError) -> bool {
+    matches!(error, DeadError::Full { .. })
+}
+
+/// Tries until it works, as long as trying again can help and patience lasts. `Err(None)`: patience is over.
+async fn persist<T, E, F>(
+    what: &'static str,
+    fault: impl Fn(&E) -> Fault,
+    is_final: impl Fn(&E) -> bool,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, Option<E>>
+where
+    E: std::error::Error,
+    F: Future<Output = Result<T, E>>,
+{
+    let start = Instant::now();
+    let mut pause = RETRY_MIN;
+    loop {
+        match attempt().await {
+            Ok(value) => return Ok(value),
+            Err(error) if is_final(&error) => return Err(Some(error)),
+            Err(error) if fault(&error) != Fault::Unavailable => {
+                tracing::error!(%error, "a {what} cannot be written");
+                return Err(Some(error));
+            }
+            Err(error) if start.elapsed() >= PATIENCE => {
+                tracing::error!(%error, "a {what} could not be written in {PATIENCE:?}");
+                return Err(None);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a {what} could not be written; trying again in {pause:?}");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(RETRY_MAX);
+            }
+        }
+    }
+}
+
+/// The past of a task at its delivery, and the result it has already, if any.
+pub(crate) async fn recall(lane: &OpenLane, lease: &Lease, task: &Task, once: bool) -> Result<Recalled, Unsettled> {
+    let delivery = &lease.delivery;
+    let again = delivery.delivered() > 1;
+    let records = &lane.host.records;
+    if again || (once && !task.id.is_made()) {
+        let found = persist("look for a result", saggar_jetstream::RecordsError::fault, |_| false, || {
+            records.results.get(&task.tenant, &task.queue, &task.id)
+        });
+        if let Some(stored) = found.await.map_err(|_| Unsettled)? {
+            return Ok(Recalled::Settled(Box::new(stored.result)));
+        }
+    }
+    if !again {
+        return Ok(Recalled::Open(Past::default()));
+    }
+    let found = persist("look for a state", saggar_jetstream::StateError::fault, |_| false, || {
+        records.states.get(&task.tenant, &task.queue, delivery.stream_sequence())
+    });
+    let stored = found.await.map_err(|_| Unsettled)?;
+    let (history, revision) = stored.map(|stored| (stored.history, stored.revision)).unwrap_or_default();
+    Ok(Recalled::Open(Past { history: history.at_delivery(delivery.delivered()), revision }))
+}
+
+/// What is known of a task when it is delivered.
+pub(crate) enum Recalled {
+    /// It has a result.
+    Settled(Box<TaskResult>),
+    /// It is to be run.
+    Open(Past),
+}

@@ -1,0 +1,97 @@
+//! What a running guest can say to the world: events for those who watch.
+//!
+//! A guest must not wait for a network, so that events pass through a bounded channel; when it is full they are
+//! dropped, as everything is that nobody waits for.
+
+use std::sync::Arc;
+
+use saggar_jetstream::Events;
+use saggar_model::{EventKind, QueueName, Task, TaskId, TenantName};
+use saggar_sandbox::{LogLine, LogSource, Services};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
+const ON_THEIR_WAY: usize = 1024;
+
+struct Event {
+    tenant: TenantName,
+    queue: QueueName,
+    task: TaskId,
+    kind: EventKind,
+    body: Value,
+}
+
+/// Takes events without waiting. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Feed(mpsc::Sender<Event>);
+
+impl Feed {
+    /// Starts passing events on, until the last feed is dropped.
+    pub(crate) fn start(events: Events) -> Self {
+        let (sender, mut inbox) = mpsc::channel::<Event>(ON_THEIR_WAY);
+        tokio::spawn(async move {
+            while let Some(Event { tenant, queue, task, kind, body }) = inbox.recv().await {
+                events.publish(&tenant, &queue, &task, kind, &body).await;
+            }
+        });
+        Self(sender)
+    }
+
+    pub(crate) fn publish(&self, task: &Task, kind: EventKind, body: Value) {
+        let (tenant, queue, id) = (task.tenant.clone(), task.queue.clone(), task.id.clone());
+        let _ = self.0.try_send(Event { tenant, queue, task: id, kind, body });
+    }
+}
+
+/// The services of one attempt.
+pub(crate) struct Watcher {
+    feed: Feed,
+    tenant: TenantName,
+    queue: QueueName,
+    task: TaskId,
+    attempt: u32,
+    leaving: CancellationToken,
+}
+
+impl Watcher {
+    pub(crate) fn new(feed: Feed, task: &Task, attempt: u32, leaving: CancellationToken) -> Arc<Self> {
+        let (tenant, queue, task) = (task.tenant.clone(), task.queue.clone(), task.id.clone());
+        Arc::new(Self { feed, tenant, queue, task, attempt, leaving })
+    }
+
+    fn publish(&self, kind: EventKind, body: Value) {
+        let (tenant, queue, task) = (self.tenant.clone(), self.queue.clone(), self.task.clone());
+        let _ = self.feed.0.try_send(Event { tenant, queue, task, kind, body });
+    }
+}
+
+impl Services for Watcher {
+    fn progress(&self, fraction: Option<f64>, message: &str) {
+        let attempt = self.attempt;
+        self.publish(
+            EventKind::Progress,
+            json!({ "attempt": attempt, "fraction": fraction, "message": message }),
+        );
+    }
+
+    fn log(&self, line: LogLine<'_>) {
+        let (source, level) = match line.source {
+            LogSource::Log(level) => ("log", level.as_str()),
+            LogSource::Stdout => ("stdout", "info"),
+            LogSource::Stderr => ("stderr", "info"),
+        };
+        let LogLine { context, message, .. } = line;
+        self.publish(
+            EventKind::Log,
+            json!({
+                "attempt": self.attempt, "source": source, "level": level, "context": context, "message": message,
+            }),
+        );
+    }
+
+    fn cancelled(&self) -> bool {
+        self.leaving.is_cancelled()
+    }
+}
