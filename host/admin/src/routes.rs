@@ -24,8 +24,14 @@ struct Sources {
 
 pub(crate) fn routes(health: HealthSource, registry: Arc<Registry>) -> Router {
     Router::new()
-        .route("/livez", get(|State(sources): State<Sources>| async move { report((sources.health)().live()) }))
-        .route("/readyz", get(|State(sources): State<Sources>| async move { report((sources.health)().ready()) }))
+        .route(
+            "/livez",
+            get(|State(sources): State<Sources>| async move { report((sources.health)().live()) }),
+        )
+        .route(
+            "/readyz",
+            get(|State(sources): State<Sources>| async move { report((sources.health)().ready()) }),
+        )
         .route("/metrics", get(metrics))
         .fallback(not_found)
         .with_state(Sources { health, registry })
@@ -43,7 +49,9 @@ async fn metrics(State(sources): State<Sources>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &sources.registry) {
         Ok(()) => ([(header::CONTENT_TYPE, METRICS_TYPE)], text).into_response(),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "Metrics cannot be written", &error.to_string()),
+        Err(error) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, "Metrics cannot be written", &error.to_string())
+        }
     }
 }
 

@@ -13,7 +13,9 @@ use crate::routes::routes;
 
 /// The address could not be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for health and metrics: {error}; choose another address with admin.listen")]
+#[error(
+    "cannot listen on {address} for health and metrics: {error}; choose another address with admin.listen"
+)]
 pub struct AdminError {
     /// The address.
     pub address: SocketAddr,

@@ -40,17 +40,19 @@ pub struct Arguments {
     pub connection: ConnectionFlags,
 }
 
+const NATS_HELP: &str = "Addresses of NATS servers, separated by commas [default: NATS_URL, then the selected `nats` \
+                         context, then nats://127.0.0.1:4222]";
+
 /// Where NATS is, and who we are there. What is absent follows the environment.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub struct ConnectionFlags {
-    /// Addresses of NATS servers, separated by commas [default: NATS_URL, then the selected `nats` context, then
-    /// nats://127.0.0.1:4222].
-    #[arg(long, global = true, value_name = "URL")]
+    /// Addresses of NATS servers, separated by commas.
+    #[arg(long, global = true, value_name = "URL", help = NATS_HELP)]
     pub nats: Option<String>,
 
-    /// File with NATS credentials [default: NATS_CREDS].
-    #[arg(long, global = true, value_name = "FILE")]
+    /// File with NATS credentials.
+    #[arg(long, global = true, value_name = "FILE", help = "File with NATS credentials [default: NATS_CREDS]")]
     pub creds: Option<PathBuf>,
 }
 
@@ -61,7 +63,7 @@ pub enum Command {
     Run(run::Arguments),
     /// Run the cases of a plugin.
     Test(test::Arguments),
-    /// Run everything on this machine: NATS, a host, a tenant `dev`, and the plugin you work on.
+    /// Run NATS, a host and the plugin you work on, on this machine.
     Dev(dev::Arguments),
     /// Run a worker host.
     Host(host::Arguments),

@@ -37,7 +37,8 @@ mod tests {
     #[test]
     fn the_users_cache_directory_is_used_unless_another_is_named() {
         let vars = [("HOME", "/home/me"), ("XDG_CACHE_HOME", "/cache")];
-        let found = |configured: Option<&str>, vars: &[(&str, &str)]| cache_dir(configured.map(Path::new), env(vars));
+        let found =
+            |configured: Option<&str>, vars: &[(&str, &str)]| cache_dir(configured.map(Path::new), env(vars));
         assert_eq!(found(None, &vars), Some("/cache/saggar".into()));
         assert_eq!(found(None, &vars[..1]), Some("/home/me/.cache/saggar".into()));
         assert_eq!(found(None, &[("XDG_CACHE_HOME", "relative")]), None);

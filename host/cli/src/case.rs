@@ -34,9 +34,9 @@ impl Case {
     pub fn load(name: String, directory: &Path, file: CaseFile) -> Result<Self, Failure> {
         let read = |path: &Path| {
             let path = directory.join(path);
-            std::fs::read(&path)
-                .map(Bytes::from)
-                .map_err(|error| Failure::file(&path, "read", &error).advice(format!("The case {name} names it.")))
+            std::fs::read(&path).map(Bytes::from).map_err(|error| {
+                Failure::file(&path, "read", &error).advice(format!("The case {name} names it."))
+            })
         };
         let payload = match &file.input {
             CaseInput::Text(text) => Bytes::from(text.clone()),
@@ -73,7 +73,11 @@ pub fn differences(case: &Case, result: &TaskResult) -> Vec<String> {
     if let Some(wanted) = &expect.content_type
         && *wanted != result.content_type
     {
-        differences.push(format!("content type: {}, and should be {}", quoted(&result.content_type), quoted(wanted)));
+        differences.push(format!(
+            "content type: {}, and should be {}",
+            quoted(&result.content_type),
+            quoted(wanted)
+        ));
     }
     if let Some(wanted) = &case.output
         && *wanted != result.payload
@@ -123,7 +127,7 @@ fn between(got: &[u8], wanted: &[u8]) -> String {
         let tail: String = text.chars().skip(from).collect();
         if from == 0 { quoted(&tail) } else { quoted(&format!("…{tail}")) }
     };
-    format!("output: {}\n       should be {}", tail(got_text), tail(wanted_text))
+    format!("output: {}\nshould be {}", tail(got_text), tail(wanted_text))
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ pub struct Component {
 /// # Errors
 /// There is no such file, or what it holds is no plugin; the failure says what it is instead.
 pub fn read(path: &Path) -> Result<Component, Failure> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::file(path, "read", &error).advice(HOW_TO_BUILD))?;
+    let bytes =
+        std::fs::read(path).map_err(|error| Failure::file(path, "read", &error).advice(HOW_TO_BUILD))?;
     let wasm = if is_text(path, &bytes) { assemble(path, &bytes)? } else { bytes };
     let inspection = inspect(&wasm).map_err(|refused| {
         Failure::new(Kind::BadConfiguration, format!("{} cannot be run: {refused}", path.display()))
@@ -32,7 +33,8 @@ pub fn read(path: &Path) -> Result<Component, Failure> {
 const HOW_TO_BUILD: &str = "Build a Rust plugin with `cargo build --release --target wasm32-wasip2`.";
 
 fn is_text(path: &Path, bytes: &[u8]) -> bool {
-    !bytes.starts_with(b"\0asm") && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wat"))
+    !bytes.starts_with(b"\0asm")
+        && path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("wat"))
 }
 
 fn assemble(path: &Path, text: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -1,6 +1,6 @@
 //! The way to NATS and to a tenant's record, and what is wrong when there is none.
 
-use saggar_jetstream::{Fault, Nats, Provisioner, RequestError, Target, TenantEntry, Tenants, TenantsError};
+use saggar_jetstream::{Fault, Nats, Provisioner, Target, TenantEntry, Tenants};
 use saggar_model::config::NatsConfig;
 use saggar_model::{QueueName, TenantName};
 
@@ -27,7 +27,8 @@ impl TenantFlag {
     /// Nobody named one.
     pub fn get(&self) -> Result<TenantName, Failure> {
         self.tenant.clone().ok_or_else(|| {
-            Failure::new(Kind::Usage, "no tenant is named").advice("Add `--tenant NAME`, or set SAGGAR_TENANT.")
+            Failure::new(Kind::Usage, "no tenant is named")
+                .advice("Add `--tenant NAME`, or set SAGGAR_TENANT.")
         })
     }
 }
@@ -70,7 +71,7 @@ pub async fn tenant(nats: &Nats, name: &TenantName) -> Result<TenantEntry, Failu
 pub async fn look_up(nats: &Nats, name: &TenantName) -> Result<Option<TenantEntry>, Failure> {
     match Tenants::new(nats).get(name).await {
         Ok(entry) => Ok(entry),
-        Err(error) if is_nowhere(&error) => Ok(None),
+        Err(error) if error.fault() == Fault::NotFound => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -79,7 +80,11 @@ pub async fn look_up(nats: &Nats, name: &TenantName) -> Result<Option<TenantEntr
 ///
 /// # Errors
 /// There is no such tenant or queue, or NATS does not answer.
-pub async fn queues(nats: &Nats, name: &TenantName, only: Option<&QueueName>) -> Result<Vec<QueueName>, Failure> {
+pub async fn queues(
+    nats: &Nats,
+    name: &TenantName,
+    only: Option<&QueueName>,
+) -> Result<Vec<QueueName>, Failure> {
     let queues = tenant(nats, name).await?.record.spec.queues;
     match only {
         None => Ok(queues.into_keys().collect()),
@@ -96,32 +101,38 @@ pub async fn queues(nats: &Nats, name: &TenantName, only: Option<&QueueName>) ->
 pub async fn ensure_stores(nats: &Nats) -> Result<(), Failure> {
     match Tenants::new(nats).list().await {
         // One copy of everything; a host that is configured for more makes more of it.
-        Err(error) if is_nowhere(&error) => Ok(Provisioner::new(nats, 1).ensure_common().await?),
+        Err(error) if error.fault() == Fault::NotFound => {
+            Ok(Provisioner::new(nats, 1).ensure_common().await?)
+        }
         _ => Ok(()),
     }
 }
 
-/// Why something of a tenant's could not be reached: NATS answers the same way when there is no such tenant.
+/// What to say when something of a tenant's could not be reached: often because there is no such tenant.
 pub async fn explain(nats: &Nats, name: &TenantName, error: Failure) -> Failure {
-    match error.kind {
-        Kind::Unavailable => match look_up(nats, name).await {
-            Ok(None) => no_tenant(name),
-            Ok(Some(_)) => error.advice(
-                "A tenant's streams are made by the hosts; if none has run yet, start one with `saggar host`.",
-            ),
-            Err(_) => error,
-        },
-        _ => error,
+    if !matches!(error.kind, Kind::Unavailable | Kind::NotFound) {
+        return error;
+    }
+    match look_up(nats, name).await {
+        Ok(None) => no_tenant(name),
+        Ok(Some(_)) if error.has_advice() => error,
+        Ok(Some(_)) => error.advice(
+            "A tenant's streams are made by the hosts; if none has run yet, start one with `saggar host`.",
+        ),
+        Err(_) => error,
     }
 }
 
-/// Whether an error says that the bucket of tenants is not there, which is so until something is stored in it.
-#[must_use]
-pub fn is_nowhere(error: &TenantsError) -> bool {
-    match error {
-        TenantsError::Request(RequestError::NoResponders { .. }) => true,
-        TenantsError::Request(error) => error.fault() == Fault::NotFound,
-        TenantsError::Conflict { .. } | TenantsError::Unreadable { .. } => false,
+/// What to say when a queue takes no tasks: there is no such tenant or queue, or no host has made it yet.
+pub async fn explain_queue(nats: &Nats, name: &TenantName, queue: &QueueName, error: Failure) -> Failure {
+    match look_up(nats, name).await {
+        Ok(None) => no_tenant(name),
+        Ok(Some(entry)) if entry.record.spec.queues.contains_key(queue) => Failure::new(
+            Kind::Unavailable,
+            format!("queue {name}/{queue} takes no tasks yet: no host has made it"),
+        )
+        .advice("Start a host with `saggar host`; if one runs, its log says why."),
+        Ok(Some(_)) | Err(_) => error,
     }
 }
 

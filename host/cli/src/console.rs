@@ -42,12 +42,12 @@ impl Console {
         self.format == Format::Json
     }
 
-    /// Writes the one object of a command. Called with `--output json` only.
+    /// Writes the one object of a command, to programs only.
     ///
     /// # Errors
     /// Standard output cannot be written.
-    pub fn object(self, data: impl Serialize, meta: Value) -> Result<(), Failure> {
-        self.line(json!({ "data": data, "meta": meta }).to_string())
+    pub fn object(self, data: impl Serialize, meta: &Value) -> Result<(), Failure> {
+        if self.is_json() { print(&json!({ "data": data, "meta": meta }).to_string()) } else { Ok(()) }
     }
 
     /// Writes an object for programs, or a line for people.
@@ -55,16 +55,16 @@ impl Console {
     /// # Errors
     /// Standard output cannot be written.
     pub fn answer(self, data: impl Serialize, text: impl AsRef<str>) -> Result<(), Failure> {
-        if self.is_json() { self.object(data, json!({})) } else { self.line(text) }
+        self.object(data, &json!({}))?;
+        self.line(text)
     }
 
-    /// Writes a line to standard output.
+    /// Writes a line to standard output, to people only.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub fn line(self, text: impl AsRef<str>) -> Result<(), Failure> {
-        let mut out = AutoStream::auto(io::stdout()).lock();
-        written(writeln!(out, "{}", text.as_ref()).and_then(|()| out.flush()))
+        if self.is_json() { Ok(()) } else { print(text.as_ref()) }
     }
 
     /// Says something beside the data, to people only.
@@ -87,11 +87,14 @@ impl Console {
         }
     }
 
-    /// Writes bytes as they are, unless they could harm or confuse a terminal. Called without `--output json` only.
+    /// Writes bytes as they are, to people only, unless they could harm or confuse their terminal.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub fn payload(self, content_type: &str, payload: &[u8]) -> Result<(), Failure> {
+        if self.is_json() {
+            return Ok(());
+        }
         let terminal = io::stdout().is_terminal();
         if terminal && !is_printable(payload) {
             let (size, kind) = (format_bytes(payload.len() as u64), escape(content_type));
@@ -118,6 +121,11 @@ impl Console {
 /// Whether bytes are text that a terminal shows and does not obey.
 fn is_printable(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_ok_and(|text| text.split(['\n', '\t']).all(|part| escape(part) == part))
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = AutoStream::auto(io::stdout()).lock();
+    written(writeln!(out, "{text}").and_then(|()| out.flush()))
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {

@@ -153,6 +153,12 @@ impl Failure {
         Self { advice: Some(advice.to_string()), ..self }
     }
 
+    /// Whether it says what to do.
+    #[must_use]
+    pub fn has_advice(&self) -> bool {
+        self.advice.is_some()
+    }
+
     /// The mistakes of one or more files, all at once.
     #[must_use]
     pub fn mistakes(files: Vec<Problems>) -> Self {
@@ -162,6 +168,17 @@ impl Failure {
             .flat_map(|file| file.problems.into_iter().map(move |problem| (file.file.clone(), problem)))
             .collect();
         Self { problems, ..Self::new(Kind::BadConfiguration, detail) }
+    }
+
+    /// Several failures as one, of the first one's kind; nothing if there is none.
+    #[must_use]
+    pub fn all(failures: Vec<Self>) -> Option<Self> {
+        failures.into_iter().reduce(|mut all, next| {
+            all.detail = format!("{}\n{}", all.detail, next.detail);
+            all.problems.extend(next.problems);
+            all.advice = all.advice.or(next.advice);
+            all
+        })
     }
 
     /// A file that could not be read or written.
@@ -222,6 +239,18 @@ impl From<saggar_sandbox::Refused> for Failure {
     }
 }
 
+impl From<saggar_admin::AdminError> for Failure {
+    fn from(error: saggar_admin::AdminError) -> Self {
+        Self::new(Kind::BadConfiguration, error)
+    }
+}
+
+impl From<saggar_worker::HostError> for Failure {
+    fn from(error: saggar_worker::HostError) -> Self {
+        Self::new(error.fault().into(), error)
+    }
+}
+
 impl From<saggar_sandbox::SandboxError> for Failure {
     fn from(error: saggar_sandbox::SandboxError) -> Self {
         Self::new(Kind::Internal, error).advice(
@@ -242,8 +271,16 @@ macro_rules! from_jetstream {
 }
 
 from_jetstream!(
-    ConnectError, DeadError, PluginsError, ProvisionError, PublishError, PullError, RecordsError, RequestError,
-    TargetError, TenantsError,
+    ConnectError,
+    DeadError,
+    PluginsError,
+    ProvisionError,
+    PublishError,
+    PullError,
+    RecordsError,
+    RequestError,
+    TargetError,
+    TenantsError,
 );
 
 impl From<Problems> for Failure {
@@ -276,7 +313,8 @@ mod tests {
 
     #[test]
     fn a_failure_in_json_is_a_problem_document() {
-        let problem = Failure::new(Kind::NotFound, "no such queue").advice("look at `saggar queue ls`").problem();
+        let problem =
+            Failure::new(Kind::NotFound, "no such queue").advice("look at `saggar queue ls`").problem();
         assert_eq!(problem["type"], "urn:saggar:error:not-found");
         assert_eq!(problem["code"], "not-found");
         assert_eq!(problem["detail"], "no such queue");

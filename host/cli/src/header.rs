@@ -16,9 +16,8 @@ impl FromStr for Header {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let shown = escape_and_cut(text, SHOWN_BYTES);
-        let (name, value) = text
-            .split_once(':')
-            .ok_or_else(|| format!("`{shown}` has no colon; write 'Name: value'"))?;
+        let (name, value) =
+            text.split_once(':').ok_or_else(|| format!("`{shown}` has no colon; write 'Name: value'"))?;
         let (name, value) = (name.trim(), value.trim());
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
@@ -36,7 +35,10 @@ impl FromStr for Header {
 pub fn with_content_type(content_type: Option<&str>, headers: &[Header]) -> Vec<(String, String)> {
     let content_type =
         content_type.map(|value| (saggar_model::header_name::CONTENT_TYPE.to_owned(), value.to_owned()));
-    content_type.into_iter().chain(headers.iter().map(|Header(name, value)| (name.clone(), value.clone()))).collect()
+    content_type
+        .into_iter()
+        .chain(headers.iter().map(|Header(name, value)| (name.clone(), value.clone())))
+        .collect()
 }
 
 #[cfg(test)]

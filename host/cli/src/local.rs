@@ -6,10 +6,12 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use saggar_model::{
-    Ending, Failure as TaskFailure, Limits, Outcome, PluginId, Receipt, Subjects, TaskHeaders, TaskRef, TaskResult,
-    TenantName,
+    Ending, Failure as TaskFailure, Limits, Outcome, PluginId, Receipt, Subjects, TaskHeaders, TaskRef,
+    TaskResult, TenantName,
 };
-use saggar_sandbox::{Attempt, Options, Plugin, PluginCache, Refused, Request, Sandbox, Services, StopReason, Usage};
+use saggar_sandbox::{
+    Attempt, Options, Plugin, PluginCache, Refused, Request, Sandbox, Services, StopReason, Usage,
+};
 
 use crate::cache_dir::cache_dir;
 use crate::component::Component;

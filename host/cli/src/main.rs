@@ -13,10 +13,16 @@ mod local;
 mod manifest;
 mod moment;
 mod newest;
+mod payload;
+mod plan;
 mod report;
+mod service;
+mod signals;
+mod sources;
 mod table;
 mod telemetry;
 mod watcher;
+mod workbench;
 
 use std::process::ExitCode;
 
@@ -44,10 +50,15 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
         match command {
             Command::Run(arguments) => commands::run::execute(arguments, console).await,
             Command::Test(arguments) => commands::test::execute(arguments, console).await,
+            Command::Dev(arguments) => commands::dev::execute(arguments, console).await,
+            Command::Host(arguments) => commands::host::execute(arguments, &connection, console).await,
+            Command::Apply(arguments) => commands::apply::execute(arguments, &connection, console).await,
+            Command::Plugin(arguments) => commands::plugin::execute(arguments, &connection, console).await,
+            Command::Task(arguments) => commands::task::execute(arguments, &connection, console).await,
+            Command::Dead(arguments) => commands::dead::execute(arguments, &connection, console).await,
             Command::Queue(arguments) => commands::queue::execute(arguments, &connection, console).await,
             Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,
             Command::Completions(arguments) => commands::completions::execute(&arguments, console),
-            _ => Ok(Exit::Success),
         }
     });
     // A thread that still compiles or reads standard input must not hold the process back.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use saggar_model::PluginName;
 use saggar_model::config::PluginFile;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 
 /// The name of a manifest.
 const MANIFEST: &str = "plugin.toml";
@@ -74,8 +74,7 @@ fn in_workspace(workspace: &Path, file: &Path) -> Option<PathBuf> {
 
 /// Where the component of the plugin in `directory` may be: in the `target` directories from there up to the
 /// repository's root.
-#[must_use]
-pub fn built_paths(directory: &Path, name: &PluginName) -> Vec<PathBuf> {
+fn built_paths(directory: &Path, name: &PluginName) -> Vec<PathBuf> {
     let file = format!("{BUILT}/{}.wasm", name.as_str().replace('-', "_"));
     let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
     let mut paths = Vec::new();
@@ -89,6 +88,21 @@ pub fn built_paths(directory: &Path, name: &PluginName) -> Vec<PathBuf> {
         }
     }
     paths
+}
+
+/// The component of the plugin in `directory` that was built last: the one that is being worked on.
+///
+/// # Errors
+/// There is none.
+pub fn newest_built(directory: &Path, name: &PluginName) -> Result<PathBuf, Failure> {
+    let paths = built_paths(directory, name);
+    let built = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let newest = paths.iter().filter(|path| path.is_file()).max_by_key(|path| built(path));
+    newest.cloned().ok_or_else(|| {
+        let looked = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
+        Failure::new(Kind::NotFound, format!("plugin {name} is not built; looked for\n{looked}"))
+            .advice("Build it with `cargo build --release --target wasm32-wasip2`.")
+    })
 }
 
 #[cfg(test)]
@@ -128,6 +142,9 @@ mod tests {
         std::fs::create_dir(root.path().join(".git")).unwrap();
         let paths = built_paths(&root.path().join("csv-export"), &"csv-export".parse().unwrap());
         assert!(paths.contains(&root.path().join("target").join(BUILT).join("csv_export.wasm")));
-        assert!(!paths.iter().any(|path| !path.starts_with(root.path())), "no further up than the repository");
+        assert!(
+            !paths.iter().any(|path| !path.starts_with(root.path())),
+            "no further up than the repository"
+        );
     }
 }

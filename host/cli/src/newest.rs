@@ -3,8 +3,6 @@
 //! The place of the last record is found by halving, and then the last few are read, so that a long history costs
 //! hardly more than a short one.
 
-use std::future::Future;
-
 use crate::failure::Failure;
 
 /// A record that knows its place.
@@ -18,11 +16,10 @@ pub trait Placed {
 ///
 /// # Errors
 /// Whatever `read` fails with.
-pub async fn newest<T, F>(read: impl Fn(u64, usize) -> F, wanted: usize) -> Result<Vec<T>, Failure>
-where
-    T: Placed,
-    F: Future<Output = Result<Vec<T>, Failure>>,
-{
+pub async fn newest<T: Placed>(
+    read: impl AsyncFn(u64, usize) -> Result<Vec<T>, Failure>,
+    wanted: usize,
+) -> Result<Vec<T>, Failure> {
     let Some(last) = last_place(&read).await? else { return Ok(Vec::new()) };
     let mut window = wanted.max(1) as u64;
     loop {
@@ -37,11 +34,9 @@ where
     }
 }
 
-async fn last_place<T, F>(read: &impl Fn(u64, usize) -> F) -> Result<Option<u64>, Failure>
-where
-    T: Placed,
-    F: Future<Output = Result<Vec<T>, Failure>>,
-{
+async fn last_place<T: Placed>(
+    read: &impl AsyncFn(u64, usize) -> Result<Vec<T>, Failure>,
+) -> Result<Option<u64>, Failure> {
     let behind = async |place| Ok::<_, Failure>(read(place, 1).await?.first().map(Placed::place));
     let Some(mut found) = behind(0).await? else { return Ok(None) };
     let mut beyond = found;
@@ -74,10 +69,9 @@ mod tests {
 
     async fn of(places: &[u64], wanted: usize) -> (Vec<u64>, usize) {
         let reads = Cell::new(0);
-        let read = |after: u64, limit: usize| {
+        let read = async |after: u64, limit: usize| {
             reads.set(reads.get() + 1);
-            let found = places.iter().copied().filter(|place| *place > after).take(limit).collect();
-            std::future::ready(Ok(found))
+            Ok(places.iter().copied().filter(|place| *place > after).take(limit).collect())
         };
         (newest(read, wanted).await.unwrap(), reads.get())
     }

@@ -1,5 +1,7 @@
 //! What became of a task: the one shape that `run`, `task get`, `task wait` and `task submit --wait` share.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use owo_colors::{OwoColorize, Style};
@@ -38,8 +40,9 @@ pub enum Encoding {
     Base64,
 }
 
+/// What an attempt cost, for programs.
 #[derive(Debug, Serialize)]
-struct ReceiptReport {
+pub struct ReceiptReport {
     fuel: u64,
     peak_memory: u64,
     duration_ms: f64,
@@ -83,9 +86,9 @@ impl Report {
 }
 
 impl ReceiptReport {
-    fn new(receipt: &Receipt) -> Self {
-        // Microseconds are as fine as a result's headers go.
-        let millis = |duration: std::time::Duration| (duration.as_secs_f64() * 1e6).round() / 1e3;
+    /// The account of an attempt, for programs.
+    #[must_use]
+    pub fn new(receipt: &Receipt) -> Self {
         Self {
             fuel: receipt.fuel,
             peak_memory: receipt.peak_memory,
@@ -103,19 +106,30 @@ impl ReceiptReport {
     }
 }
 
+/// Whether a person has seen what a guest wrote to standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stderr {
+    /// It was shown while the guest ran.
+    Seen,
+    /// The end of it is to be shown.
+    Unseen,
+}
+
 /// Writes what became of a task: its output to standard output, the rest to standard error.
 ///
 /// # Errors
 /// Standard output cannot be written.
-pub fn write(console: Console, tenant: &TenantName, result: &TaskResult) -> Result<Exit, Failure> {
-    if console.is_json() {
-        console.object(Report::new(tenant, result), json!({}))?;
-    } else {
-        if result.outcome == Outcome::Succeeded {
-            console.payload(&result.content_type, &result.payload)?;
-        }
-        console.note(summary(result));
+pub fn write(
+    console: Console,
+    tenant: &TenantName,
+    result: &TaskResult,
+    stderr: Stderr,
+) -> Result<Exit, Failure> {
+    console.object(Report::new(tenant, result), &json!({}))?;
+    if result.outcome == Outcome::Succeeded {
+        console.payload(&result.content_type, &result.payload)?;
     }
+    console.note(summary(result, stderr));
     Ok(exit(result.outcome))
 }
 
@@ -123,6 +137,12 @@ pub fn write(console: Console, tenant: &TenantName, result: &TaskResult) -> Resu
 #[must_use]
 pub fn exit(outcome: Outcome) -> Exit {
     if outcome == Outcome::Succeeded { Exit::Success } else { Exit::TaskFailed }
+}
+
+/// Milliseconds, to the microsecond: as fine as a result's headers go.
+#[must_use]
+pub fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// How an outcome looks.
@@ -174,18 +194,22 @@ struct Details {
 
 /// Outcome, reason and receipt, for a person.
 #[must_use]
-pub fn summary(result: &TaskResult) -> String {
+pub fn summary(result: &TaskResult, stderr: Stderr) -> String {
     let dim = Style::new().dimmed();
     let receipt = &result.receipt;
     let mut lines = Vec::new();
     let duration = format_duration(receipt.duration);
-    lines.push(format!("{} {}", result.outcome.style(style(result.outcome)), format!("in {duration}").style(dim)));
+    lines.push(format!(
+        "{} {}",
+        result.outcome.style(style(result.outcome)),
+        format!("in {duration}").style(dim)
+    ));
     if let Some(reason) = result.reason() {
         let details: Details = serde_json::from_slice(&result.payload).unwrap_or_default();
         let code = details.code.map(|code| format!(" ({})", escape(&code))).unwrap_or_default();
         lines.push(format!("  {}{code}", escape(&reason)));
-        lines.extend(details.backtrace.iter().map(|frame| format!("    at {}", escape(frame))));
-        if !details.stderr.is_empty() {
+        lines.extend(frames(&details.backtrace));
+        if stderr == Stderr::Unseen && !details.stderr.is_empty() {
             lines.push(format!("  {}", "the end of its standard error:".style(dim)));
             let tail = details.stderr.lines().map(|line| format!("    {}", escape(line).style(dim)));
             lines.extend(tail);
@@ -195,7 +219,17 @@ pub fn summary(result: &TaskResult) -> String {
     lines.join("\n")
 }
 
-fn facts(receipt: &Receipt) -> Vec<String> {
+/// A backtrace, with a function that called itself shown once.
+fn frames(backtrace: &[String]) -> impl Iterator<Item = String> {
+    backtrace.chunk_by(|a, b| a == b).map(|same| {
+        let times = if same.len() > 1 { format!(" ({} times)", same.len()) } else { String::new() };
+        format!("    at {}{times}", escape(&same[0]))
+    })
+}
+
+/// What an attempt cost and where it ran, one fact each.
+#[must_use]
+pub fn facts(receipt: &Receipt) -> Vec<String> {
     let mut facts = vec![
         format!("fuel {}", count(receipt.fuel)),
         format!("peak memory {}", format_bytes(receipt.peak_memory)),
@@ -221,8 +255,6 @@ fn facts(receipt: &Receipt) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use saggar_model::{Ending, Failure as TaskFailure, Output};
     use serde_json::Value;
@@ -252,14 +284,33 @@ mod tests {
     fn a_report_has_the_shape_of_the_documentation() {
         let report = json(output(b"text"));
         let keys: Vec<_> = report.as_object().unwrap().keys().cloned().collect();
-        let mut wanted =
-            ["task", "tenant", "queue", "outcome", "content_type", "output", "output_encoding", "reason", "receipt"];
+        let mut wanted = [
+            "task",
+            "tenant",
+            "queue",
+            "outcome",
+            "content_type",
+            "output",
+            "output_encoding",
+            "reason",
+            "receipt",
+        ];
         wanted.sort_unstable();
         assert_eq!(keys, wanted);
         let receipt: Vec<_> = report["receipt"].as_object().unwrap().keys().cloned().collect();
         let mut wanted = [
-            "fuel", "peak_memory", "duration_ms", "queued_ms", "attempt", "plugin", "digest", "host", "bytes_in",
-            "bytes_out", "log_bytes", "host_calls",
+            "fuel",
+            "peak_memory",
+            "duration_ms",
+            "queued_ms",
+            "attempt",
+            "plugin",
+            "digest",
+            "host",
+            "bytes_in",
+            "bytes_out",
+            "log_bytes",
+            "host_calls",
         ];
         wanted.sort_unstable();
         assert_eq!(receipt, wanted);
@@ -272,7 +323,10 @@ mod tests {
     fn output_that_is_no_text_is_base64() {
         assert_eq!(json(output(b"text"))["output_encoding"], "utf-8");
         let report = json(output(b"\xff\xd8"));
-        assert_eq!((report["output"].as_str(), report["output_encoding"].as_str()), (Some("/9g="), Some("base64")));
+        assert_eq!(
+            (report["output"].as_str(), report["output_encoding"].as_str()),
+            (Some("/9g="), Some("base64"))
+        );
     }
 
     #[test]
@@ -288,15 +342,25 @@ mod tests {
     #[test]
     fn a_summary_tells_a_person_what_happened_and_what_it_cost() {
         let failure = TaskFailure {
-            backtrace: vec!["thumbnail::decode".into()],
+            backtrace: vec!["thumbnail::decode".into(), "f".into(), "f".into()],
             stderr: "one\ntwo".into(),
             code: Some("broken".into()),
             ..TaskFailure::new(Outcome::Trapped, "panicked")
         };
-        let shown = anstream::adapter::strip_str(&summary(&result(Ending::Failed(failure)))).to_string();
-        for part in ["trapped in 1.2ms", "panicked (broken)", "at thumbnail::decode", "    two", "fuel 5,000,123"] {
-            assert!(shown.contains(part), "{part} in {shown}");
+        let failed = result(Ending::Failed(failure));
+        let shown = |stderr| anstream::adapter::strip_str(&summary(&failed, stderr)).to_string();
+        let whole = shown(Stderr::Unseen);
+        for part in [
+            "trapped in 1.2ms",
+            "panicked (broken)",
+            "at thumbnail::decode\n",
+            "at f (2 times)",
+            "    two",
+            "fuel 5,000,123",
+        ] {
+            assert!(whole.contains(part), "{part} in {whole}");
         }
+        assert!(!shown(Stderr::Seen).contains("two"));
     }
 
     #[test]

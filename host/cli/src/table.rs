@@ -56,8 +56,8 @@ pub struct Cell {
 impl Cell {
     /// A text that stands out from its neighbours.
     #[must_use]
-    pub fn styled(text: impl ToString, style: Style) -> Self {
-        Self { text: text.to_string(), style }
+    pub fn styled(text: impl Into<Self>, style: Style) -> Self {
+        Self { style, ..text.into() }
     }
 }
 
@@ -74,7 +74,7 @@ impl<T: ToString> From<T> for Cell {
 pub fn write<R: Row>(console: Console, rows: &[R], mut meta: Value, nothing: &str) -> Result<(), Failure> {
     if console.is_json() {
         meta["count"] = rows.len().into();
-        return console.object(json!({ "rows": rows }), meta);
+        return console.object(json!({ "rows": rows }), &meta);
     }
     if rows.is_empty() {
         console.note(nothing);
@@ -100,7 +100,9 @@ fn render(columns: &[Column], rows: &[Vec<Cell>]) -> String {
                 Align::Left => (0, if last { 0 } else { blank + GAP }),
                 Align::Right => (blank, if last { 0 } else { GAP }),
             };
-            line.push_str(&format!("{:before$}{}{:after$}", "", cell.text.style(cell.style), ""));
+            line.push_str(&" ".repeat(before));
+            line.push_str(&cell.text.style(cell.style).to_string());
+            line.push_str(&" ".repeat(after));
         }
         line
     });

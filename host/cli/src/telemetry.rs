@@ -14,14 +14,16 @@ pub fn start_for(command: &Command, console: Console) {
         Command::Host(_) | Command::Dev(_) => {}
         // Whatever reads the JSON of a failure from standard error must find nothing else there.
         _ if console.is_json() => start(LogFormat::Json, "off"),
-        _ => start(LogFormat::Pretty, "warn"),
+        // What the NATS client says of itself stands in the failure, too, or is not for the person at the keyboard.
+        _ => start(LogFormat::Pretty, "warn,async_nats=off"),
     }
 }
 
 /// Starts the log. `default` is what is logged when neither `SAGGAR_LOG` nor `RUST_LOG` says.
 pub fn start(format: LogFormat, default: &str) {
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter(default));
+    let (filter, ignored) = filter(default);
+    let builder = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter);
     let json = match format {
         LogFormat::Auto => !terminal,
         LogFormat::Pretty => false,
@@ -34,12 +36,19 @@ pub fn start(format: LogFormat, default: &str) {
         let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         builder.compact().with_target(false).with_ansi(colour).try_init()
     };
+    if let Some(name) = ignored {
+        tracing::warn!("{name} is no filter, and is ignored; write for example `debug` or `info,saggar_worker=debug`");
+    }
 }
 
-fn filter(default: &str) -> EnvFilter {
-    ["SAGGAR_LOG", "RUST_LOG"]
+/// What is to be logged, and the variable that cannot be understood.
+fn filter(default: &str) -> (EnvFilter, Option<&'static str>) {
+    let said = ["SAGGAR_LOG", "RUST_LOG"]
         .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .and_then(|value| EnvFilter::try_new(value).ok())
-        .unwrap_or_else(|| EnvFilter::new(default))
+        .find_map(|name| Some((name, std::env::var(name).ok().filter(|value| !value.is_empty())?)));
+    match said.map(|(name, value)| EnvFilter::try_new(value).map_err(|_| name)) {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(name)) => (EnvFilter::new(default), Some(name)),
+        None => (EnvFilter::new(default), None),
+    }
 }

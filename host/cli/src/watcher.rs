@@ -37,7 +37,8 @@ impl Services for Live {
         if self.console.is_json() {
             let LogLine { source, context, message } = line;
             let level = label(source);
-            self.console.event(&json!({ "event": "log", "level": level, "context": context, "message": message }));
+            self.console
+                .event(&json!({ "event": "log", "level": level, "context": context, "message": message }));
         } else {
             self.console.note(shown(line).style(colour(line.source)).to_string());
         }
@@ -102,7 +103,8 @@ mod tests {
 
     #[test]
     fn a_line_is_shown_with_its_level_and_without_its_tricks() {
-        let line = LogLine { source: LogSource::Log(LogLevel::Info), context: "main", message: "a\u{1b}[2Jb" };
+        let line =
+            LogLine { source: LogSource::Log(LogLevel::Info), context: "main", message: "a\u{1b}[2Jb" };
         assert_eq!(shown(line), "info main: a\\u{1b}[2Jb");
         let kept = Kept::default();
         kept.log(LogLine { source: LogSource::Stderr, context: "", message: "oh" });

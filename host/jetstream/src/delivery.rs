@@ -59,6 +59,13 @@ impl Delivery {
         self.message.headers.iter().flat_map(headers::pairs)
     }
 
+    /// Whether its headers could not all be understood, so that some are missing from [`Delivery::headers`]; or its
+    /// publisher gave it a status, which only the server may.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        self.message.status.is_some() || self.message.description.is_some()
+    }
+
     /// Its place in the tenant's stream, from 1.
     #[must_use]
     pub fn stream_sequence(&self) -> u64 {

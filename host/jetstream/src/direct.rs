@@ -56,7 +56,10 @@ impl Nats {
         subject: &str,
     ) -> Result<Option<Kept>, RequestError> {
         let request = format!("$JS.API.DIRECT.GET.{stream}.{subject}");
-        Ok(Kept::read(self.request(doing, request, None, Bytes::new(), READ_TIMEOUT).await?))
+        match self.request(doing, request, None, Bytes::new(), READ_TIMEOUT).await {
+            Ok(answer) => Ok(Kept::read(answer)),
+            Err(error) => Err(self.explained(stream, error).await),
+        }
     }
 
     /// The message at a place.
@@ -68,7 +71,10 @@ impl Nats {
     ) -> Result<Option<Kept>, RequestError> {
         let request = format!("$JS.API.DIRECT.GET.{stream}");
         let body = format!("{{\"seq\":{sequence}}}");
-        Ok(Kept::read(self.request(doing, request, None, body.into(), READ_TIMEOUT).await?))
+        match self.request(doing, request, None, body.into(), READ_TIMEOUT).await {
+            Ok(answer) => Ok(Kept::read(answer)),
+            Err(error) => Err(self.explained(stream, error).await),
+        }
     }
 
     /// Up to `limit` messages whose subjects match `filter`, after place `after`, oldest first.
@@ -84,12 +90,24 @@ impl Nats {
         while found.len() < limit {
             let from = found.last().map_or(after, |kept| kept.sequence) + 1;
             let page = PAGE.min(limit - found.len());
-            let more = self.page(doing, stream, filter, from, page, &mut found).await?;
-            if !more {
-                break;
+            match self.page(doing, stream, filter, from, page, &mut found).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(error) => return Err(self.explained(stream, error).await),
             }
         }
         Ok(found)
+    }
+
+    /// Tells a stream that does not exist from one that does not answer: to a read, both are silent.
+    async fn explained(&self, stream: &str, error: RequestError) -> RequestError {
+        match error {
+            RequestError::NoResponders { .. } => match self.stream_info(stream).await {
+                Err(missing) if missing.is_not_found() => missing,
+                _ => error,
+            },
+            _ => error,
+        }
     }
 
     /// Reads one page, and says whether there is more behind it.

@@ -21,7 +21,7 @@ pub const PAYLOAD_RESERVE: usize = 32 * 1024;
 
 /// How long JetStream remembers message ids. Longer than any client repeats a publish, short enough that a million
 /// ids a minute fit into memory.
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 
 /// How long a host is believed to live after its last heartbeat: five heartbeats, so that a change of leader does
 /// not bury every host.
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(stream.max_message_size, 1_048_576 - 32_768);
         assert_eq!(stream.num_replicas, 3);
         assert!(stream.allow_direct);
-        assert_eq!(stream.duplicate_window, Duration::from_secs(120));
+        assert_eq!(stream.duplicate_window, Duration::from_mins(2));
     }
 
     #[test]

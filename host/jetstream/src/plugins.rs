@@ -15,7 +15,7 @@ use crate::bucket::{Bucket, Entry, Expected};
 use crate::{Fault, Nats, layout};
 
 /// How long a component may take to be sent or read: the largest, 64 MiB, over a slow line.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(120);
+const TRANSFER_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// The plugins in a NATS.
 #[derive(Debug, Clone)]

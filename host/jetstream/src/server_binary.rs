@@ -25,7 +25,7 @@ const HASHES: [&str; 3] = [
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long fetching may take, 19 MB over a slow line.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(180);
+const FETCH_TIMEOUT: Duration = Duration::from_mins(3);
 
 /// The path of a nats-server that can be used.
 pub(crate) async fn find() -> Result<PathBuf, LocalServerError> {

@@ -73,7 +73,7 @@ impl Default for Ceilings {
         Self(Limits {
             fuel: 1_000_000_000_000,
             memory: 4 * GIB,
-            timeout: Duration::from_secs(24 * 3600),
+            timeout: Duration::from_hours(24),
             output: 64 * MIB,
             log: 16 * MIB,
         })
@@ -142,7 +142,7 @@ mod tests {
         let limits = Limits::default();
         assert_eq!(limits.tightened(None), limits);
         assert_eq!(limits.tightened(Some(Duration::from_secs(1))).timeout, Duration::from_secs(1));
-        assert_eq!(limits.tightened(Some(Duration::from_secs(3600))).timeout, Limits::TIMEOUT_DEFAULT);
+        assert_eq!(limits.tightened(Some(Duration::from_hours(1))).timeout, Limits::TIMEOUT_DEFAULT);
     }
 
     #[test]
@@ -155,10 +155,7 @@ mod tests {
             keys(Limits { memory: 5 * GIB, output: 65 * MIB, ..Limits::default() }),
             ["memory", "output"]
         );
-        assert_eq!(
-            keys(Limits { timeout: Duration::from_secs(25 * 3600), ..Limits::default() }),
-            ["timeout"]
-        );
+        assert_eq!(keys(Limits { timeout: Duration::from_hours(25), ..Limits::default() }), ["timeout"]);
     }
 
     #[test]

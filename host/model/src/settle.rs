@@ -115,7 +115,7 @@ mod tests {
     fn a_plugin_can_ask_for_a_longer_wait_but_not_for_a_shorter_one() {
         let wait =
             |asked| settle(Outcome::Retried, Some(asked), &History::default(), &RetryPolicy::default(), 0.5);
-        assert_eq!(wait(Duration::from_secs(60)), Settlement::Retry { after: Duration::from_secs(60) });
+        assert_eq!(wait(Duration::from_mins(1)), Settlement::Retry { after: Duration::from_mins(1) });
         assert_eq!(wait(Duration::ZERO), Settlement::Retry { after: Duration::from_millis(500) });
     }
 

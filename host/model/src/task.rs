@@ -46,7 +46,7 @@ pub struct TaskHeaders {
     pub reply_to: Option<String>,
     /// Trace context, copied to the result.
     pub traceparent: Option<String>,
-    /// What the guest may see: all but the message system's and Saggar's, in the order published.
+    /// What the guest may see: all but the message system's and Saggar's.
     pub visible: Vec<(String, String)>,
 }
 

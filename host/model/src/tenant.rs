@@ -85,9 +85,9 @@ impl QueueSpec {
     /// The greatest weight; a larger ratio would make the smaller share no share at all.
     pub const WEIGHT_MAX: u32 = 1000;
     /// A result must outlive every redelivery of its task, or a late one would run it again.
-    pub const RESULTS_TTL_MIN: Duration = Duration::from_secs(3600);
+    pub const RESULTS_TTL_MIN: Duration = Duration::from_hours(1);
     /// A day: time to come back and look.
-    pub const RESULTS_TTL_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+    pub const RESULTS_TTL_DEFAULT: Duration = Duration::from_hours(24);
 
     /// A queue for `plugin` with nothing else said.
     #[must_use]

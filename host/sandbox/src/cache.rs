@@ -72,9 +72,9 @@ impl PluginCache {
         let path = self.path(digest);
         let mut entry = Vec::new();
         open_plain(&path).and_then(|mut file| file.read_to_end(&mut entry)).ok()?;
-        let verified = entry.split_at_checked(KEY_BYTES).is_some_and(|(code, body)| {
-            self.authenticator(digest, body).verify_slice(code).is_ok()
-        });
+        let verified = entry
+            .split_at_checked(KEY_BYTES)
+            .is_some_and(|(code, body)| self.authenticator(digest, body).verify_slice(code).is_ok());
         if !verified {
             tracing::warn!(entry = %path.display(), "a cache entry is damaged or not ours; compiling again");
             return None;
@@ -154,7 +154,8 @@ mod tests {
     }
 
     fn hello() -> Vec<u8> {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/target/wasm32-wasip2/release/hello.wasm");
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/target/wasm32-wasip2/release/hello.wasm");
         fs::read(path).expect("plugins are built: run `make guests`")
     }
 

@@ -11,10 +11,14 @@ use crate::state::State;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The bytes are something else.
-    #[error("this is not WebAssembly; build the plugin for a component target, in Rust `--target wasm32-wasip2`")]
+    #[error(
+        "this is not WebAssembly; build the plugin for a component target, in Rust `--target wasm32-wasip2`"
+    )]
     NotWasm,
     /// A module without a component around it.
-    #[error("this is a core WebAssembly module, not a component; build it for `wasm32-wasip2` or componentise it")]
+    #[error(
+        "this is a core WebAssembly module, not a component; build it for `wasm32-wasip2` or componentise it"
+    )]
     CoreModule,
     /// Larger than anything that is compiled.
     #[error("the component is {} and may be at most {}", format_bytes(*size as u64), format_bytes(*most as u64))]

@@ -56,7 +56,11 @@ impl Crash {
                 (Phase::Calling, None) => CrashKind::Guest,
             }
         };
-        Self { kind, message: error.root_cause().to_string(), backtrace: backtrace.map(names).unwrap_or_default() }
+        Self {
+            kind,
+            message: error.root_cause().to_string(),
+            backtrace: backtrace.map(names).unwrap_or_default(),
+        }
     }
 }
 

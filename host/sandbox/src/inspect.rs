@@ -56,7 +56,9 @@ fn read(wasm: &[u8], found: &mut Inspection) -> Result<(), Refused> {
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(broken)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => return Err(Refused::CoreModule),
+            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
+                return Err(Refused::CoreModule);
+            }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
@@ -98,17 +100,17 @@ mod tests {
 
     #[test]
     fn a_component_of_another_world_is_refused_with_what_it_exports() {
-        let other = wat("(component (component $c) (instance $i (instantiate $c)) (export \"wasi:cli/run@0.2.0\" (instance $i)))");
+        let other = wat(
+            "(component (component $c) (instance $i (instantiate $c)) (export \"wasi:cli/run@0.2.0\" (instance $i)))",
+        );
         let Err(Refused::NotAPlugin { exports }) = inspect(&other) else { panic!("it is no plugin") };
         assert_eq!(exports, ["wasi:cli/run@0.2.0"]);
     }
 
     #[test]
     fn names_inside_nested_components_do_not_count() {
-        let nested = wat(
-            "(component (component (component $c) (instance $i (instantiate $c)) \
-             (export \"saggar:task/handler@0.1.0\" (instance $i))))",
-        );
+        let nested = wat("(component (component (component $c) (instance $i (instantiate $c)) \
+             (export \"saggar:task/handler@0.1.0\" (instance $i))))");
         assert!(matches!(inspect(&nested), Err(Refused::NotAPlugin { .. })));
     }
 }

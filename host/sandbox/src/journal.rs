@@ -208,12 +208,10 @@ mod tests {
         let (journal, recorder) = journal(1 << 20);
         journal.lock().write(Stream::Stdout, &vec![b'x'; 3 * LINE_MAX_BYTES + 1]);
         journal.lock().finish();
-        assert_eq!(lines(&recorder).iter().map(String::len).collect::<Vec<_>>(), [
-            LINE_MAX_BYTES,
-            LINE_MAX_BYTES,
-            LINE_MAX_BYTES,
-            1
-        ]);
+        assert_eq!(
+            lines(&recorder).iter().map(String::len).collect::<Vec<_>>(),
+            [LINE_MAX_BYTES, LINE_MAX_BYTES, LINE_MAX_BYTES, 1]
+        );
     }
 
     #[test]

@@ -25,21 +25,21 @@
 //! # }
 //! ```
 
-mod settings;
-mod sandbox;
-mod component;
-mod inspect;
-mod cache;
-mod request;
-mod services;
 mod attempt;
-mod state;
-mod memory;
-mod journal;
-mod stdio;
+mod cache;
 mod clock;
-mod interfaces;
+mod component;
 mod crash;
+mod inspect;
+mod interfaces;
+mod journal;
+mod memory;
+mod request;
+mod sandbox;
+mod services;
+mod settings;
+mod state;
+mod stdio;
 mod verdict;
 
 pub use cache::{CacheError, PluginCache};

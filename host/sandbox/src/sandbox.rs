@@ -48,10 +48,8 @@ impl Sandbox {
     /// The component is refused.
     pub fn compile(&self, wasm: &[u8]) -> Result<Compiled, Refused> {
         let digest = inspect(wasm)?.digest;
-        let code = self
-            .engine
-            .precompile_component(wasm)
-            .map_err(|error| Refused::Broken(format!("{error:#}")))?;
+        let code =
+            self.engine.precompile_component(wasm).map_err(|error| Refused::Broken(format!("{error:#}")))?;
         Ok(Compiled { digest, code })
     }
 

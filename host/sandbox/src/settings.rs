@@ -6,8 +6,8 @@
 use std::num::NonZeroUsize;
 
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost, PoolingAllocationConfig,
-    Strategy,
+    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost,
+    PoolingAllocationConfig, Strategy,
 };
 
 const KIB: usize = 1 << 10;
@@ -74,7 +74,8 @@ const FUEL_PER_PAGE: u8 = 255;
 
 /// What a component was compiled with: the exact release of wasmtime and of this crate's settings. Code compiled
 /// before a security patch must not be loaded after it, so a change of either makes all compiled code stale.
-pub(crate) const COMPILED_BY: &str = concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-1");
+pub(crate) const COMPILED_BY: &str =
+    concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-1");
 
 /// The engine's configuration.
 pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
@@ -149,7 +150,8 @@ fn page_scan_is_safe() -> bool {
     /// The first line is the heading, each further one a swap area.
     const LINES_WITHOUT_SWAP: usize = 1;
     PoolingAllocationConfig::is_pagemap_scan_available()
-        && std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() <= LINES_WITHOUT_SWAP)
+        && std::fs::read_to_string("/proc/swaps")
+            .is_ok_and(|swaps| swaps.lines().count() <= LINES_WITHOUT_SWAP)
 }
 
 #[cfg(test)]

@@ -31,7 +31,12 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(request: Request, services: Arc<dyn Services>, start: Instant, deadline: Instant) -> Self {
+    pub(crate) fn new(
+        request: Request,
+        services: Arc<dyn Services>,
+        start: Instant,
+        deadline: Instant,
+    ) -> Self {
         let journal = SharedJournal::new(request.limits.log, services.clone());
         let stream = |stream| JournalStream { journal: journal.clone(), stream };
         // No argument, no variable, no directory, no socket: a builder starts with nothing, and nothing is added.

@@ -17,7 +17,7 @@ const CONTENT_TYPE_MAX_BYTES: usize = 256;
 const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
 /// The longest wait a plugin can ask for. Beyond a year nobody waits.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(8784);
 
 /// How the call into the guest came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,7 +230,8 @@ mod tests {
     #[test]
     fn other_languages_are_told_by_their_last_line() {
         let stderr = "Traceback (most recent call last):\n  File \"app.py\"\nValueError: bad page\n\n";
-        let failure = failure(crash(CrashKind::Exit(1)), &Observed { stderr: stderr.to_owned(), ..observed() });
+        let failure =
+            failure(crash(CrashKind::Exit(1)), &Observed { stderr: stderr.to_owned(), ..observed() });
         assert_eq!(failure.reason, "ValueError: bad page (exited with code 1 and no result)");
     }
 
@@ -254,7 +255,9 @@ mod tests {
     fn a_media_type_that_is_none_is_replaced() {
         for bad in ["", "text/plain\r\nX: y", "größe", &"x".repeat(300)] {
             let output = Output { content_type: bad.to_owned(), payload: Bytes::new() };
-            let Ending::Succeeded(output) = verdict(Call::Returned(output), &observed()) else { panic!("{bad}") };
+            let Ending::Succeeded(output) = verdict(Call::Returned(output), &observed()) else {
+                panic!("{bad}")
+            };
             assert_eq!(output.content_type, CONTENT_TYPE_DEFAULT);
         }
     }

@@ -5,10 +5,13 @@ use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use saggar_model::{Ending, Failure, Limits, Outcome, Output};
-use saggar_sandbox::{Attempt, LogLine, Options, Plugin, Refused, Request, Sandbox, Services, Silent, StopReason};
+use saggar_sandbox::{
+    Attempt, LogLine, Options, Plugin, Refused, Request, Sandbox, Services, Silent, StopReason,
+};
 
-static SANDBOX: LazyLock<Sandbox> =
-    LazyLock::new(|| Sandbox::new(&Options { slots: 32, max_memory: 1 << 30 }).expect("this machine runs sandboxes"));
+static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
+    Sandbox::new(&Options { slots: 32, max_memory: 1 << 30 }).expect("this machine runs sandboxes")
+});
 
 fn guest(name: &str) -> Plugin {
     let path = format!(

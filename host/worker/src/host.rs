@@ -170,8 +170,12 @@ impl Host {
         let dispatcher = Dispatcher::start(options.slots, options.memory, metrics.clone());
         let roster = Roster::new(shared.clone(), dispatcher);
         let roster = tokio::spawn(roster.run(Tenants::new(&nats), shared.leaving.clone()));
-        let leader =
-            tokio::spawn(leader::lead(nats.clone(), options.name.clone(), provisioner, shared.leaving.clone()));
+        let leader = tokio::spawn(leader::lead(
+            nats.clone(),
+            options.name.clone(),
+            provisioner,
+            shared.leaving.clone(),
+        ));
         let leases = shared.leases.clone();
         let background = vec![
             tokio::spawn(async move { leases.keep().await }),
@@ -205,7 +209,10 @@ impl Host {
             shared.leaving_now.cancel();
             if tokio::time::timeout(SETTLE, shared.units.wait()).await.is_err() {
                 let left = shared.units.len();
-                tracing::error!(left, "tasks could not be given back; they will be delivered again by themselves");
+                tracing::error!(
+                    left,
+                    "tasks could not be given back; they will be delivered again by themselves"
+                );
             }
         }
         let _ = leader.await;
@@ -242,6 +249,7 @@ async fn watch_connection(nats: Nats, metrics: Metrics) {
 }
 
 fn now_ms() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -241,7 +241,9 @@ impl Lane {
             }
             return Ok(());
         };
-        if let (Some(delivery), Some(permit)) = (held.take(), permits.pop()) {
+        if let Some(delivery) = held
+            && let Some(permit) = permits.pop()
+        {
             start(lane, runner, delivery, permit);
         }
         if !permits.is_empty() {
@@ -316,7 +318,11 @@ async fn give_back_all(lane: &OpenLane, pull: Pull) {
 }
 
 /// Fetches a task for each permit, as far as there are any; the answer is how many still wait.
-async fn fetch(lane: &Arc<OpenLane>, runner: &Arc<Runner>, permits: Vec<PermitGuard>) -> Result<u64, PullError> {
+async fn fetch(
+    lane: &Arc<OpenLane>,
+    runner: &Arc<Runner>,
+    permits: Vec<PermitGuard>,
+) -> Result<u64, PullError> {
     let mut pull = lane.source.pull(permits.len(), PullMode::Now, Duration::ZERO).await?;
     let mut permits = permits.into_iter();
     let mut waiting = 0;

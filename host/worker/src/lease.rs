@@ -90,7 +90,8 @@ impl Leases {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let due: Vec<_> = self.lock().values().filter(|lease| lease.age() >= KEEP_AFTER).cloned().collect();
+            let due: Vec<_> =
+                self.lock().values().filter(|lease| lease.age() >= KEEP_AFTER).cloned().collect();
             stream::iter(due).for_each_concurrent(AT_ONCE, |lease| async move { lease.keep().await }).await;
         }
     }

@@ -4,18 +4,18 @@
 //! sandbox and settles it, and nothing is remembered afterwards. Hosts keep no state: whatever matters when this
 //! process dies is in JetStream already.
 
-pub mod scheduler;
-mod host;
-mod roster;
-mod leader;
 mod dispatch;
+mod host;
 mod lane;
-mod runner;
-mod unit;
-mod settlement;
+mod leader;
 mod lease;
-mod watcher;
 mod metrics;
+mod roster;
+mod runner;
+pub mod scheduler;
+mod settlement;
+mod unit;
+mod watcher;
 
 pub use host::{Drained, Host, HostError, HostOptions};
 pub use metrics::Metrics;

@@ -86,7 +86,11 @@ impl Metrics {
         );
         registry.register("tasks_running", "Attempts that run now", metrics.running.clone());
         registry.register("host_slots", "Attempts that can run at once", metrics.slots.clone());
-        registry.register("nats_connected", "1 while the connection to NATS is up", metrics.connected.clone());
+        registry.register(
+            "nats_connected",
+            "1 while the connection to NATS is up",
+            metrics.connected.clone(),
+        );
         registry.register(
             "compile_seconds",
             "Time to make a plugin ready, compiled or cached",

@@ -223,7 +223,10 @@ impl Scheduler {
     #[must_use]
     pub fn is_starving(&self) -> bool {
         self.free_slots > 0
-            && self.turns.iter().any(|lane| self.lanes.get(lane).is_some_and(|lane| lane.memory <= self.free_memory))
+            && self
+                .turns
+                .iter()
+                .any(|lane| self.lanes.get(lane).is_some_and(|lane| lane.memory <= self.free_memory))
     }
 }
 
@@ -304,7 +307,11 @@ mod tests {
         assert_eq!(grants(&mut scheduler, now + LINGER), [(0, 1)]);
         scheduler.handle(Event::Finished { permit });
         scheduler.handle(Event::Waiting { lane: LaneId(0), wanted: 1000, holding: true });
-        assert_eq!(grants(&mut scheduler, now), [(0, 1)], "a message that is held already waits for no batch");
+        assert_eq!(
+            grants(&mut scheduler, now),
+            [(0, 1)],
+            "a message that is held already waits for no batch"
+        );
     }
 
     #[test]

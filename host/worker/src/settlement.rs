@@ -20,7 +20,7 @@ use crate::runner::Runner;
 
 /// How long a record is tried to be written while NATS does not answer. Beyond it the task is left to whoever gets
 /// it next: many minutes of an outage are bridged, and no task hangs for ever.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Between two tries: quick at first, so that a passing fault costs little.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -144,9 +144,12 @@ impl Ended<'_> {
         let traceparent = task.headers.traceparent.clone();
         let result = TaskResult::new(reference, sequence, ending, receipt, traceparent);
         let ttl = Duration::from_secs(runner.spec.results_ttl);
-        let put = persist("result", saggar_jetstream::RecordsError::fault, |_| false, || {
-            records.results.put(&task.tenant, &result, ttl)
-        });
+        let put = persist(
+            "result",
+            saggar_jetstream::RecordsError::fault,
+            |_| false,
+            || records.results.put(&task.tenant, &result, ttl),
+        );
         match put.await.map_err(|_| Unsettled)? {
             Put::Stored => {
                 if let Some(reply_to) = &task.headers.reply_to
@@ -216,9 +219,12 @@ pub(crate) async fn give_back(
     let delivery = &lease.delivery;
     let history = past.history.after(outcome, delivery.delivered(), &lane.host.name);
     let states = &lane.host.records.states;
-    let put = persist("state", saggar_jetstream::StateError::fault, |_| false, || {
-        states.put(&task.tenant, &task.queue, delivery.stream_sequence(), &history, past.revision)
-    });
+    let put = persist(
+        "state",
+        saggar_jetstream::StateError::fault,
+        |_| false,
+        || states.put(&task.tenant, &task.queue, delivery.stream_sequence(), &history, past.revision),
+    );
     put.await.map_err(|_| Unsettled)?;
     if let Err(error) = delivery.nak(after).await {
         tracing::warn!(%error, "a task could not be given back; it will be delivered again by itself");
@@ -246,9 +252,12 @@ pub(crate) async fn complete(
             &stored.receipt,
         );
         let dead = &lane.host.records.dead;
-        let put = persist("dead letter", DeadError::fault, |_| false, || {
-            dead.put(&task.tenant, &task.queue, &task.id, stored.sequence, &letter)
-        });
+        let put = persist(
+            "dead letter",
+            DeadError::fault,
+            |_| false,
+            || dead.put(&task.tenant, &task.queue, &task.id, stored.sequence, &letter),
+        );
         put.await.map_err(|_| Unsettled)?;
     } else if stored.sequence != lease.delivery.stream_sequence() {
         lane.metrics.repeated();
@@ -307,14 +316,22 @@ where
 }
 
 /// The past of a task at its delivery, and the result it has already, if any.
-pub(crate) async fn recall(lane: &OpenLane, lease: &Lease, task: &Task, once: bool) -> Result<Recalled, Unsettled> {
+pub(crate) async fn recall(
+    lane: &OpenLane,
+    lease: &Lease,
+    task: &Task,
+    once: bool,
+) -> Result<Recalled, Unsettled> {
     let delivery = &lease.delivery;
     let again = delivery.delivered() > 1;
     let records = &lane.host.records;
     if again || (once && !task.id.is_made()) {
-        let found = persist("look for a result", saggar_jetstream::RecordsError::fault, |_| false, || {
-            records.results.get(&task.tenant, &task.queue, &task.id)
-        });
+        let found = persist(
+            "look for a result",
+            saggar_jetstream::RecordsError::fault,
+            |_| false,
+            || records.results.get(&task.tenant, &task.queue, &task.id),
+        );
         if let Some(stored) = found.await.map_err(|_| Unsettled)? {
             return Ok(Recalled::Settled(Box::new(stored.result)));
         }
@@ -322,9 +339,12 @@ pub(crate) async fn recall(lane: &OpenLane, lease: &Lease, task: &Task, once: bo
     if !again {
         return Ok(Recalled::Open(Past::default()));
     }
-    let found = persist("look for a state", saggar_jetstream::StateError::fault, |_| false, || {
-        records.states.get(&task.tenant, &task.queue, delivery.stream_sequence())
-    });
+    let found = persist(
+        "look for a state",
+        saggar_jetstream::StateError::fault,
+        |_| false,
+        || records.states.get(&task.tenant, &task.queue, delivery.stream_sequence()),
+    );
     let stored = found.await.map_err(|_| Unsettled)?;
     let (history, revision) = stored.map(|stored| (stored.history, stored.revision)).unwrap_or_default();
     Ok(Recalled::Open(Past { history: history.at_delivery(delivery.delivered()), revision }))

@@ -123,7 +123,11 @@ async fn run(lane: &Arc<OpenLane>, runner: &Runner, plugin: &Plugin, task: &Task
     let host = &lane.host;
     let watcher = Watcher::new(host.feed.clone(), task, attempt, host.leaving.clone());
     if runner.spec.events {
-        host.feed.publish(task, EventKind::Started, serde_json::json!({ "attempt": attempt, "host": host.name }));
+        host.feed.publish(
+            task,
+            EventKind::Started,
+            serde_json::json!({ "attempt": attempt, "host": host.name }),
+        );
     }
     let limits = runner.spec.limits.tightened(task.headers.timeout);
     let request = Request { task: task.clone(), attempt, limits };
@@ -142,7 +146,9 @@ async fn run(lane: &Arc<OpenLane>, runner: &Runner, plugin: &Plugin, task: &Task
 /// A guest that heard of the drain and asked for a retry did what it was asked to: that is no failed attempt.
 fn uncounted_if_leaving(lane: &OpenLane, ending: Ending) -> Ending {
     match ending {
-        Ending::Failed(failure) if failure.outcome == Outcome::Retried && lane.host.leaving.is_cancelled() => {
+        Ending::Failed(failure)
+            if failure.outcome == Outcome::Retried && lane.host.leaving.is_cancelled() =>
+        {
             Ending::Failed(Failure { outcome: Outcome::Interrupted, ..failure })
         }
         other => other,

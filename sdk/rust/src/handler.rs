@@ -28,6 +28,9 @@ impl<F: FnOnce(A) -> R, A: FromInput, R: IntoOutput> Handler<(A,)> for F {
 }
 
 /// What `#[handler]` calls. It names the types, so that the compiler points at the one that does not fit.
+///
+/// # Errors
+/// The payload cannot be read, or the handler says so.
 pub fn run_with_argument<A: FromInput, R: IntoOutput>(
     handler: impl FnOnce(A) -> R,
     payload: Vec<u8>,
@@ -37,6 +40,9 @@ pub fn run_with_argument<A: FromInput, R: IntoOutput>(
 }
 
 /// The same for a handler that does not look at the payload.
+///
+/// # Errors
+/// The handler says so.
 pub fn run_without_argument<R: IntoOutput>(
     handler: impl FnOnce() -> R,
     _payload: Vec<u8>,

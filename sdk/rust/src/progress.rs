@@ -31,6 +31,7 @@ pub fn report(fraction: f64, message: &str) {
 ///
 /// A handler that then returns a retry loses nothing: an attempt that a drain ends is not counted. One that goes on
 /// is stopped when the host's grace is over, and the task runs again elsewhere.
+#[must_use]
 pub fn cancelled() -> bool {
     host::cancelled()
 }

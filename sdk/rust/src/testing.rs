@@ -52,6 +52,7 @@ pub struct Context {
 
 impl Context {
     /// The first attempt of task `test` in queue `test` of tenant `test`: no headers, 30 s left, not cancelled.
+    #[must_use]
     pub fn new() -> Self {
         Self {
             task_id: "test".to_owned(),
@@ -140,12 +141,14 @@ impl Context {
     }
 
     /// The progress reported so far, oldest first: all of it, where a host passes on one report a second.
+    #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         self.reports.borrow().clone()
     }
 
     /// The messages logged so far, oldest first: those of the level that [`set_level`](crate::logging::set_level)
     /// asks for and above. The `log` and `tracing` crates are connected by [`call`](Self::call).
+    #[must_use]
     pub fn logs(&self) -> Vec<Log> {
         self.logs.borrow().clone()
     }

@@ -10,8 +10,6 @@ use bytes::Bytes;
 pub struct Answer {
     /// How the task ended.
     pub status: String,
-    /// Media type of the payload.
-    pub content_type: String,
     /// The output; of a failure, its description in JSON.
     pub payload: Bytes,
     /// How long the last attempt ran.
@@ -33,7 +31,9 @@ impl Answer {
     pub fn read(message: &async_nats::Message) -> anyhow::Result<Self> {
         let text = |name: &str| {
             let value = message.headers.as_ref().and_then(|headers| headers.get(name));
-            value.map(|value| value.as_str()).with_context(|| format!("{} has no {name}", message.subject))
+            value
+                .map(async_nats::HeaderValue::as_str)
+                .with_context(|| format!("{} has no {name}", message.subject))
         };
         let number = |name: &str| -> anyhow::Result<u64> { Ok(text(name)?.parse()?) };
         let millis = |name: &str| -> anyhow::Result<Duration> {
@@ -41,7 +41,6 @@ impl Answer {
         };
         Ok(Self {
             status: text("Saggar-Status")?.to_owned(),
-            content_type: text("Content-Type")?.to_owned(),
             payload: message.payload.clone(),
             duration: millis("Saggar-Duration")?,
             queued: millis("Saggar-Queued")?,

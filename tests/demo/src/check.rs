@@ -14,7 +14,7 @@ pub fn objections(set: &[Played<'_>]) -> Vec<String> {
     set.iter()
         .filter_map(|played| {
             let wrong = match played.answers.as_slice() {
-                [] => Some("no result within the time allowed".to_owned()),
+                [] => Some("no result".to_owned()),
                 [answer] => objection(played.job, answer),
                 more => Some(format!("{} results instead of one", more.len())),
             };
@@ -28,7 +28,9 @@ pub fn objections(set: &[Played<'_>]) -> Vec<String> {
 pub fn differences(before: &[Played<'_>], beside: &[Played<'_>]) -> Vec<String> {
     let output = |played: &Played<'_>| played.answers.first().map(|answer| answer.payload.clone());
     let differing = before.iter().zip(beside).filter(|(before, beside)| output(before) != output(beside));
-    differing.map(|(_, Played { job, .. })| format!("{}/{}: another output than before", job.queue, job.id)).collect()
+    differing
+        .map(|(_, Played { job, .. })| format!("{}/{}: another output than before", job.queue, job.id))
+        .collect()
 }
 
 fn objection(job: &Job, answer: &Answer) -> Option<String> {
@@ -41,9 +43,13 @@ fn objection(job: &Job, answer: &Answer) -> Option<String> {
         return Some(format!("ended as {} instead of {wanted}: {reason}", answer.status));
     }
     match &job.expected {
-        Expected::Text(text) if answer.payload != text.as_bytes() => Some(format!("is not the text `{text}`")),
+        Expected::Text(text) if answer.payload != text.as_bytes() => {
+            Some(format!("is not the text `{text}`"))
+        }
         Expected::Text(_) => None,
-        Expected::Picture(width, height, format) => not_the_picture(&answer.payload, (*width, *height), *format),
+        Expected::Picture(width, height, format) => {
+            not_the_picture(&answer.payload, (*width, *height), *format)
+        }
         Expected::Table(rows) => not_the_table(&answer.payload, *rows),
         Expected::Failure(_, part) => {
             let reason = answer.reason().unwrap_or_default();

@@ -60,9 +60,8 @@ impl Client {
         seen: impl FnMut(usize),
     ) -> anyhow::Result<Vec<Played<'a>>> {
         let jetstream = self.jetstream.clone();
-        let (published, answers) =
-            tokio::join!(publish(&jetstream, jobs, gap), collect(&mut self.results, jobs, seen));
-        let (published, mut answers) = (published?, answers?);
+        let (published, mut answers) =
+            tokio::try_join!(publish(&jetstream, jobs, gap), collect(&mut self.results, jobs, seen))?;
         let played = jobs.iter().zip(published).map(|(job, published)| {
             let answers = answers.remove(&result_subject(job)).unwrap_or_default();
             Played { job, published, answers }
@@ -81,7 +80,11 @@ fn result_subject(job: &Job) -> String {
     format!("saggar.{}.result.{}.{}", job.tenant, job.queue, job.id)
 }
 
-async fn publish(jetstream: &jetstream::Context, jobs: &[Job], gap: Duration) -> anyhow::Result<Vec<Instant>> {
+async fn publish(
+    jetstream: &jetstream::Context,
+    jobs: &[Job],
+    gap: Duration,
+) -> anyhow::Result<Vec<Instant>> {
     let began = Moment::now();
     let mut times = Vec::with_capacity(jobs.len());
     let mut acks = Vec::with_capacity(jobs.len());
@@ -107,10 +110,11 @@ async fn collect(
     jobs: &[Job],
     mut seen: impl FnMut(usize),
 ) -> anyhow::Result<HashMap<String, Vec<Answer>>> {
-    let mut open: HashMap<String, Vec<Answer>> = jobs.iter().map(|job| (result_subject(job), Vec::new())).collect();
+    let mut open: HashMap<String, Vec<Answer>> =
+        jobs.iter().map(|job| (result_subject(job), Vec::new())).collect();
     let mut answered = 0;
     while answered < jobs.len() {
-        // Without an answer for so long, what is missing is reported by the check.
+        // Whoever asked sees what is missing.
         let Ok(message) = timeout(PATIENCE, results.next()).await else { break };
         let message = message.context("the connection was closed")?;
         let answers = open

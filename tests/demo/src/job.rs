@@ -46,7 +46,7 @@ pub struct Mix {
 
 /// Tasks that want nothing but their result, mixed; all ids begin with `set`.
 pub fn honest(set: &str, mix: &Mix, album: &[Picture]) -> Vec<Job> {
-    let mut kinds = vec![
+    let mut kinds = [
         (0..mix.pictures.0).map(|n| picture("studio", "thumbnail", set, n, album)).collect::<Vec<_>>(),
         (0..mix.pictures.1).map(|n| picture("ledger", "scan", set, n, album)).collect(),
         (0..mix.tables.0).map(|n| table("studio", set, n)).collect(),
@@ -80,7 +80,7 @@ pub fn hostile() -> Vec<Job> {
         expected: Expected::Failure(outcome, reason),
     };
     vec![
-        job("endless-loop", "", "out-of-fuel", "fuel limit of 1000000000"),
+        job("endless-loop", "", "out-of-fuel", "fuel limit of 3000000000"),
         job("memory-bomb", "", "out-of-memory", "memory limit of 128"),
         job("panic", "at 1,280 °C", "trapped", "the glaze cracked: at 1,280 °C"),
         job("endless-sleep", "", "timed-out", "wall limit of 2s"),
@@ -128,7 +128,14 @@ fn table(tenant: &'static str, set: &str, n: usize) -> Job {
         ("Csv-Filter", FILTER.to_owned()),
     ];
     let expected = Expected::Table(orders.kept);
-    Job { tenant, queue: "export", id: format!("{set}-{n:03}"), headers, payload: orders.text.into(), expected }
+    Job {
+        tenant,
+        queue: "export",
+        id: format!("{set}-{n:03}"),
+        headers,
+        payload: orders.text.into(),
+        expected,
+    }
 }
 
 fn greeting(tenant: &'static str, set: &str, n: usize) -> Job {
@@ -137,4 +144,44 @@ fn greeting(tenant: &'static str, set: &str, n: usize) -> Job {
     let payload = serde_json::json!({ "name": name }).to_string().into();
     let expected = Expected::Text(format!("Hello, {name}!"));
     Job { tenant, queue: "greet", id: format!("{set}-{n:03}"), headers, payload, expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    fn jobs() -> Vec<Job> {
+        let mix = Mix { pictures: (48, 12), tables: (14, 7), greetings: (2, 3) };
+        let mut jobs = honest("test", &mix, &crate::pictures::album().unwrap());
+        jobs.extend(hostile());
+        jobs
+    }
+
+    #[test]
+    fn every_task_fits_into_one_message() {
+        /// The server's default `max_payload`, less what a stream of tasks keeps free.
+        const MOST: usize = (1 << 20) - (32 << 10);
+        /// Names and values of headers, generously.
+        const HEADERS: usize = 1 << 10;
+        for job in jobs() {
+            assert!(job.payload.len() + HEADERS < MOST, "{}/{}: {}", job.queue, job.id, job.payload.len());
+        }
+    }
+
+    #[test]
+    fn every_task_has_an_id_of_its_own() {
+        let jobs = jobs();
+        let ids: HashSet<_> = jobs.iter().map(|job| (job.tenant, job.queue, &job.id)).collect();
+        assert_eq!(ids.len(), jobs.len());
+    }
+
+    #[test]
+    fn kinds_of_tasks_are_mixed() {
+        let mix = Mix { pictures: (4, 0), tables: (0, 0), greetings: (0, 2) };
+        let jobs = honest("test", &mix, &crate::pictures::album().unwrap());
+        let queues: Vec<_> = jobs.iter().map(|job| job.queue).collect();
+        assert_eq!(queues, ["greet", "thumbnail", "thumbnail", "greet", "thumbnail", "thumbnail"]);
+    }
 }

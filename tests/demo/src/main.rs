@@ -15,6 +15,7 @@ mod progress;
 mod quantile;
 mod report;
 mod stage;
+mod table;
 mod thumbnails;
 
 use std::process::ExitCode;
@@ -68,7 +69,10 @@ async fn demonstrate() -> anyhow::Result<Vec<String>> {
     let objections = played?;
     cleared?;
     if objections.is_empty() {
-        println!("\nEverything ended as it should, and everything is stopped ({:.1} s).", began.elapsed().as_secs_f64());
+        println!(
+            "\nEverything ended as it should, and everything is stopped ({:.1} s).",
+            began.elapsed().as_secs_f64()
+        );
     }
     Ok(objections)
 }

@@ -5,8 +5,14 @@ use std::fmt::Write as _;
 
 use crate::dice::Dice;
 
-const CUSTOMERS: [&str; 6] =
-    ["Ada Lovelace", "Grace Hopper", "Žofia Á. Nagy", "Müller, Söhne & Co.", "J. \\\"Ray\\\" Kaplan", "Ōe Kenzaburō"];
+const CUSTOMERS: [&str; 6] = [
+    "Ada Lovelace",
+    "Grace Hopper",
+    "Žofia Á. Nagy",
+    "Müller, Söhne & Co.",
+    "J. \\\"Ray\\\" Kaplan",
+    "Ōe Kenzaburō",
+];
 const CITIES: [&str; 5] = ["London", "New York", "Győr", "Köln", "東京"];
 const STATUS: [&str; 3] = ["open", "paid", "shipped"];
 
@@ -35,7 +41,13 @@ pub fn orders(seed: u64, rows: usize) -> Orders {
         let (customer, city, status) = (dice.pick(&CUSTOMERS), dice.pick(&CITIES), dice.pick(&STATUS));
         let cents = dice.roll(100_000);
         kept += usize::from(*status == "open" && cents >= 10_000);
-        text.push_str(if !is_array { "" } else if row == 0 { "[" } else { "," });
+        text.push_str(if !is_array {
+            ""
+        } else if row == 0 {
+            "["
+        } else {
+            ","
+        });
         writeln!(
             text,
             r#"{{"id":{},"customer":{{"name":"{customer}","city":"{city}"}},"total":{}.{:02},"status":"{status}"}}"#,

@@ -6,6 +6,7 @@ use std::io::Cursor;
 use anyhow::Context as _;
 use bytes::Bytes;
 use image::codecs::jpeg::JpegEncoder;
+use image::imageops::rotate270;
 use image::{ImageFormat, Rgb, RgbImage};
 
 use crate::dice::Dice;
@@ -45,11 +46,16 @@ pub struct Picture {
 /// All pictures of the demonstration.
 pub fn album() -> anyhow::Result<Vec<Picture>> {
     let numbered = (0..).zip(ALBUM);
-    numbered.map(|(seed, (width, height, format, turned))| draw(seed, width, height, format, turned)).collect()
+    numbered
+        .map(|(seed, (width, height, format, turned))| draw(seed, width, height, format, turned))
+        .collect()
 }
 
 fn draw(seed: u64, width: u32, height: u32, format: ImageFormat, turned: bool) -> anyhow::Result<Picture> {
-    let picture = landscape(seed, width, height);
+    let shown = if turned { (height, width) } else { (width, height) };
+    let scene = landscape(seed, shown.0, shown.1);
+    // A camera held upright stores the scene turned the other way.
+    let picture = if turned { rotate270(&scene) } else { scene };
     let mut file = Vec::new();
     match format {
         ImageFormat::Jpeg => {
@@ -60,7 +66,6 @@ fn draw(seed: u64, width: u32, height: u32, format: ImageFormat, turned: bool) -
     if turned {
         file = with_orientation(&file, ORIENTATION_TURNED);
     }
-    let shown = if turned { (height, width) } else { (width, height) };
     Ok(Picture { shown, format, bytes: file.into() })
 }
 
@@ -69,23 +74,24 @@ fn landscape(seed: u64, width: u32, height: u32) -> RgbImage {
     let mut dice = Dice::new(seed);
     let mut unit = || f64::from(dice.roll(1000)) / 1000.0;
     let (sun_x, sun_y, warmth) = (0.2 + 0.6 * unit(), 0.15 + 0.2 * unit(), unit());
-    let waves: Vec<[f64; 3]> = (0..3).map(|_| [2.0 + 4.0 * unit(), 6.0 * unit(), 8.0 + 9.0 * unit()]).collect();
+    let waves: Vec<[f64; 3]> =
+        (0..3).map(|_| [2.0 + 4.0 * unit(), 6.0 * unit(), 8.0 + 9.0 * unit()]).collect();
     let ridge = |range: usize, x: f64| {
         let [slow, phase, fast] = waves[range];
         let base = [0.5, 0.62, 0.76][range];
         base + 0.06 * (slow * x + phase).sin() + 0.02 * (fast * x).sin()
     };
+    let aspect = f64::from(width) / f64::from(height);
     let mut grain = Dice::new(seed + 1000);
     RgbImage::from_fn(width, height, |column, row| {
         let (x, y) = (f64::from(column) / f64::from(width), f64::from(row) / f64::from(height));
         let range = (0..3).rev().find(|&range| y > ridge(range, x));
-        let [red, green, blue] = match range {
-            Some(range) => [[96.0, 122.0, 138.0], [64.0, 98.0, 84.0], [34.0, 58.0, 40.0]][range],
-            None => {
-                let glow = (1.0 - 6.0 * (x - sun_x).hypot(y - sun_y)).clamp(0.0, 1.0);
-                let horizon = y * 1.6;
-                [90.0 + 110.0 * horizon * warmth + 120.0 * glow, 140.0 + 60.0 * horizon + 80.0 * glow, 215.0]
-            }
+        let [red, green, blue] = if let Some(range) = range {
+            [[96.0, 122.0, 138.0], [64.0, 98.0, 84.0], [34.0, 58.0, 40.0]][range]
+        } else {
+            let glow = (1.0 - 6.0 * (x - sun_x).hypot(y - sun_y)).clamp(0.0, 1.0);
+            let horizon = y * 1.6;
+            [90.0 + 110.0 * horizon * warmth + 120.0 * glow, 140.0 + 60.0 * horizon + 80.0 * glow, 215.0]
         };
         let grain = f64::from(grain.roll(5)) - 2.0;
         Rgb([red, green, blue].map(|colour| to_byte(colour + grain)))

@@ -4,6 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 
 /// Where there is no terminal, so many lines per set: enough to see that it moves, few enough to read.
 const PLAIN_LINES: usize = 4;
+/// So few tasks are worth one line.
+const FEW: usize = 20;
 /// The bar's width in characters.
 const BAR: usize = 30;
 
@@ -32,9 +34,10 @@ impl Progress {
             // A terminal that has gone away is no reason to stop.
             std::io::stdout().flush().ok();
         } else {
-            let quarter = done * PLAIN_LINES / self.total;
-            if quarter > self.shown {
-                self.shown = quarter;
+            let lines = if self.total < FEW { 1 } else { PLAIN_LINES };
+            let part = done * lines / self.total;
+            if part > self.shown {
+                self.shown = part;
                 println!("  {done} of {} tasks have their result", self.total);
             }
         }

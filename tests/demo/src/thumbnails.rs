@@ -15,7 +15,9 @@ pub fn write(directory: &Path, set: &[Played<'_>]) -> anyhow::Result<usize> {
     std::fs::create_dir_all(directory).with_context(|| format!("{}", directory.display()))?;
     let mut written = 0;
     for Played { job, answers, .. } in set {
-        let (Expected::Picture(_, _, format), Some(answer)) = (&job.expected, answers.first()) else { continue };
+        let (Expected::Picture(_, _, format), Some(answer)) = (&job.expected, answers.first()) else {
+            continue;
+        };
         let ending = format.extensions_str().first().copied().unwrap_or("bin");
         let file = directory.join(format!("{}-{}-{}.{ending}", job.tenant, job.queue, job.id));
         std::fs::write(&file, &answer.payload).with_context(|| format!("{}", file.display()))?;

@@ -1,1 +1,15 @@
-//! stub
+//! What the end-to-end tests and the demo stand on: processes that end with the test, waits that end by themselves,
+//! and the guests they run.
+//!
+//! Failures panic with what was awaited and what the process had said, for that is what a test's reader needs.
+
+mod eventually;
+pub mod guests;
+mod lines;
+mod oneshot;
+mod process;
+
+pub use eventually::{eventually, now_or_panic};
+pub use oneshot::{Finished, run};
+pub use process::{SaggarProcess, SpawnOptions};
+pub use saggar_jetstream::local_server::{LocalServer, StartOptions};

@@ -3,11 +3,13 @@
 pub mod apply;
 pub mod completions;
 pub mod dead;
+pub mod dead_letter;
 pub mod dev;
 pub mod host;
 pub mod plugin;
 pub mod queue;
 pub mod run;
 pub mod task;
+pub mod task_list;
 pub mod tenant;
 pub mod test;

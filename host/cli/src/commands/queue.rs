@@ -101,7 +101,11 @@ impl table::Row for Row {
 ///
 /// # Errors
 /// There is no such tenant, or NATS does not answer.
-pub async fn execute(arguments: Arguments, flags: &ConnectionFlags, console: Console) -> Result<Exit, Failure> {
+pub async fn execute(
+    arguments: Arguments,
+    flags: &ConnectionFlags,
+    console: Console,
+) -> Result<Exit, Failure> {
     let Command::Ls = arguments.command;
     let tenant = arguments.tenant.get()?;
     let nats = connection::connect(flags, console).await?;
@@ -137,7 +141,11 @@ async fn row(nats: &Nats, tenant: &TenantName, queue: QueueName, spec: QueueSpec
 ///
 /// # Errors
 /// NATS does not answer.
-pub async fn depth(nats: &Nats, tenant: &TenantName, queue: &QueueName) -> Result<Option<QueueDepth>, Failure> {
+pub async fn depth(
+    nats: &Nats,
+    tenant: &TenantName,
+    queue: &QueueName,
+) -> Result<Option<QueueDepth>, Failure> {
     let opened = async { TaskQueue::open(nats, tenant, queue).await?.depth().await };
     match opened.await {
         Ok(depth) => Ok(Some(depth)),

@@ -1,11 +1,9 @@
 //! `saggar run`: one task, here, with real limits and no NATS.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use saggar_model::{Ceilings, Limits, PluginId, parse_bytes, parse_duration};
 use saggar_sandbox::StopReason;
 
@@ -13,8 +11,9 @@ use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
 use crate::header::{Header, with_content_type};
 use crate::local::{self, Local, LocalTask};
+use crate::report::Stderr;
 use crate::watcher::Live;
-use crate::{component, manifest, report};
+use crate::{component, manifest, payload, report};
 
 const EXAMPLES: &str = "\
 The output goes to standard output; log lines, outcome and receipt go to standard error.
@@ -52,8 +51,8 @@ pub struct Arguments {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
-    /// Work, in units of fuel [default: 5_000_000_000].
-    #[arg(long, value_parser = parse_fuel)]
+    /// Work, in units of fuel.
+    #[arg(long, value_parser = parse_fuel, help = "Work, in units of fuel [default: 5_000_000_000]")]
     fuel: Option<u64>,
 
     /// Memory [default: 128MiB].
@@ -107,7 +106,7 @@ fn parse_fuel(text: &str) -> Result<u64, String> {
 pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
     let limits = arguments.limits.limits()?;
     let component = component::read(&arguments.plugin)?;
-    let payload = arguments.input.as_deref().map(payload).transpose()?.unwrap_or_default();
+    let payload = arguments.input.as_deref().map(payload::read).transpose()?.unwrap_or_default();
     let headers = with_content_type(arguments.content_type.as_deref(), &arguments.headers);
 
     let local = Local::new(console)?;
@@ -115,7 +114,9 @@ pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Fai
     let task = LocalTask { payload, headers, limits };
     let name = name_of(&arguments.plugin);
     let result = local.attempt(&plugin, name, task, Arc::new(Live::new(console)), interrupted()).await;
-    report::write(console, &local::tenant(), &result)
+    // What went over the log limit was not shown.
+    let stderr = if result.receipt.log_bytes > limits.log { Stderr::Unseen } else { Stderr::Seen };
+    report::write(console, &local::tenant(), &result, stderr)
 }
 
 /// What the plugin is called, by its manifest or else by its file.
@@ -126,21 +127,6 @@ fn name_of(file: &Path) -> Option<PluginId> {
     }
     let name = file.file_stem()?.to_str()?.replace('_', "-").parse().ok()?;
     Some(PluginId { name, version: None })
-}
-
-/// Reads a payload from a file, or from standard input for `-`.
-///
-/// # Errors
-/// It cannot be read.
-pub fn payload(path: &Path) -> Result<Bytes, Failure> {
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin()
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::new(Kind::Internal, format!("standard input cannot be read: {error}")))?;
-        return Ok(bytes.into());
-    }
-    std::fs::read(path).map(Bytes::from).map_err(|error| Failure::file(path, "read", &error))
 }
 
 /// Ends the attempt when the person at the keyboard wants it to end.
@@ -157,12 +143,16 @@ mod tests {
 
     #[test]
     fn limits_that_no_host_would_serve_are_named_by_their_flags() {
-        let flags = |fuel, max_output| LimitFlags { fuel, memory: None, timeout: None, max_output, max_log: None };
+        let flags =
+            |fuel, max_output| LimitFlags { fuel, memory: None, timeout: None, max_output, max_log: None };
         assert_eq!(flags(None, None).limits(), Ok(Limits::default()));
         let failure = flags(Some(0), Some(1 << 40)).limits().unwrap_err();
         assert_eq!(failure.kind, Kind::Usage);
         let text = failure.to_string();
-        assert!(text.contains("--fuel must be more than 0") && text.contains("--max-output is 1.0 TiB"), "{text}");
+        assert!(
+            text.contains("--fuel must be more than 0") && text.contains("--max-output is 1.0 TiB"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -1,9 +1,307 @@
-//! Stub.
+//! `saggar task`: submitting tasks, looking at them, waiting for them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Subcommand;
+use saggar_jetstream::{Nats, NewTask, PublishError, Published, Results, StoredResult, TaskState, Tasks};
+use saggar_model::{
+    QueueName, TaskId, TaskRef, TenantName, format_bytes, format_duration, header_name, parse_duration,
+};
+use serde_json::json;
+
+use crate::arguments::ConnectionFlags;
+use crate::commands::task_list;
+use crate::connection::{self, TenantFlag};
 use crate::console::Console;
-use crate::failure::{Exit, Failure};
-/// Stub.
+use crate::failure::{Exit, Failure, Kind};
+use crate::header::{Header, with_content_type};
+use crate::moment::{ago, rfc3339};
+use crate::report::Stderr;
+use crate::{payload, report};
+
+const EXAMPLES: &str = "\
+A task is named QUEUE/ID.
+
+Examples:
+  saggar task submit hello '{\"name\":\"Ada\"}' --tenant acme --wait
+  saggar task get hello/order-17 --tenant acme";
+
+/// The arguments of `saggar task`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example")]
-pub struct Arguments {}
-/// Stub.
-pub async fn execute(_arguments: Arguments, _console: Console) -> Result<Exit, Failure> { Ok(Exit::Success) }
+#[command(after_help = EXAMPLES)]
+pub struct Arguments {
+    #[command(flatten)]
+    tenant: TenantFlag,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publish a task, and perhaps wait for its result.
+    #[command(after_help = "Examples:\n  saggar task submit hello '{\"name\":\"Ada\"}' --wait\n  \
+                            saggar task submit thumbnail --file photo.jpg --id order-17 --unique --wait > thumbnail.jpg")]
+    Submit(Submit),
+    /// Show a task's result, or where the task is.
+    #[command(after_help = "Example:\n  saggar task get thumbnail/order-17 > thumbnail.jpg")]
+    Get {
+        /// The task, as QUEUE/ID.
+        task: TaskRef,
+    },
+    /// Wait for a task's result, and show it.
+    #[command(after_help = "Example:\n  saggar task wait thumbnail/order-17 --timeout 5m")]
+    Wait {
+        /// The task, as QUEUE/ID.
+        task: TaskRef,
+
+        /// How long to wait.
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s")]
+        timeout: Duration,
+    },
+    /// List tasks that wait or run; with --results, those that ended last.
+    #[command(after_help = "Examples:\n  saggar task ls\n  saggar task ls thumbnail --results --limit 100")]
+    Ls(task_list::Arguments),
+}
+
+#[derive(Debug, clap::Args)]
+struct Submit {
+    /// The queue.
+    queue: QueueName,
+
+    /// The payload, `-` for standard input [default: an empty payload].
+    #[arg(conflicts_with = "file", allow_hyphen_values = true)]
+    payload: Option<String>,
+
+    /// File with the payload, `-` for standard input.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+
+    /// What the task is called [default: a name made by the host].
+    #[arg(long, value_parser = TaskId::published)]
+    id: Option<TaskId>,
+
+    /// Refuse it while a task of the same id is queued or running.
+    #[arg(long, requires = "id")]
+    unique: bool,
+
+    /// Drop it if a task with this message id was published within the last two minutes.
+    #[arg(long, value_name = "TEXT")]
+    message_id: Option<String>,
+
+    /// A header; can be repeated.
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<Header>,
+
+    /// Media type of the payload.
+    #[arg(long, value_name = "TYPE")]
+    content_type: Option<String>,
+
+    /// Wall limit of an attempt; only tightens the queue's.
+    #[arg(long, value_name = "DURATION", value_parser = checked_duration)]
+    timeout: Option<String>,
+
+    /// Do not start it after this, for example 2030-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    deadline: Option<jiff::Timestamp>,
+
+    /// Wait for the result, and show it.
+    #[arg(long)]
+    wait: bool,
+
+    /// How long to wait.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s", requires = "wait")]
+    wait_timeout: Duration,
+}
+
+/// A duration, as its author wrote it.
+fn checked_duration(text: &str) -> Result<String, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("leaves no time at all".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// Does what the command line says.
+///
+/// # Errors
+/// There is no such tenant, queue or task, it was not published, or NATS does not answer.
+pub async fn execute(
+    arguments: Arguments,
+    flags: &ConnectionFlags,
+    console: Console,
+) -> Result<Exit, Failure> {
+    let tenant = arguments.tenant.get()?;
+    match arguments.command {
+        Command::Submit(submit) => {
+            let task = new_task(&submit)?;
+            let nats = connection::connect(flags, console).await?;
+            execute_submit(&nats, &tenant, submit, task, console).await
+        }
+        Command::Get { task } => {
+            get(&connection::connect(flags, console).await?, &tenant, &task, console).await
+        }
+        Command::Wait { task, timeout } => {
+            let nats = connection::connect(flags, console).await?;
+            if result(&nats, &tenant, &task).await?.is_none() && state(&nats, &tenant, &task).await?.is_none()
+            {
+                console.note(format!("{task} is not in its queue; waiting for a result all the same"));
+            }
+            let stored = wait(&nats, &tenant, &task, timeout).await?;
+            report::write(console, &tenant, &stored.result, Stderr::Unseen)
+        }
+        Command::Ls(arguments) => {
+            let nats = connection::connect(flags, console).await?;
+            task_list::execute(arguments, &nats, &tenant, console).await
+        }
+    }
+}
+
+fn new_task(submit: &Submit) -> Result<NewTask, Failure> {
+    let payload = match (&submit.payload, &submit.file) {
+        (Some(dash), _) if dash == "-" => payload::read_standard_input()?,
+        (Some(text), _) => text.clone().into(),
+        (None, Some(file)) => payload::read(file)?,
+        (None, None) => bytes::Bytes::new(),
+    };
+    let mut headers = with_content_type(submit.content_type.as_deref(), &submit.headers);
+    let own = [
+        (header_name::TIMEOUT, submit.timeout.clone()),
+        (header_name::DEADLINE, submit.deadline.map(|deadline| deadline.to_string())),
+    ];
+    headers.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    Ok(NewTask {
+        id: submit.id.clone(),
+        payload,
+        headers,
+        message_id: submit.message_id.clone(),
+        unique: submit.unique,
+    })
+}
+
+async fn execute_submit(
+    nats: &Nats,
+    tenant: &TenantName,
+    submit: Submit,
+    task: NewTask,
+    console: Console,
+) -> Result<Exit, Failure> {
+    let Published { id, sequence, duplicate } = publish(nats, tenant, &submit.queue, task).await?;
+    let task = TaskRef { queue: submit.queue, id };
+    if duplicate {
+        console.note("a task with this message id was published before; this one was dropped");
+    }
+    if submit.wait {
+        let stored = wait(nats, tenant, &task, submit.wait_timeout).await?;
+        if stored.result.sequence != sequence {
+            console.note(format!("{task} has a result already, of an earlier task; that is the one shown"));
+        }
+        return report::write(console, tenant, &stored.result, Stderr::Unseen);
+    }
+    let data = json!({
+        "task": task.to_string(), "tenant": tenant, "queue": task.queue, "sequence": sequence, "duplicate": duplicate,
+    });
+    console.answer(data, task.to_string())?;
+    Ok(Exit::Success)
+}
+
+async fn publish(
+    nats: &Nats,
+    tenant: &TenantName,
+    queue: &QueueName,
+    task: NewTask,
+) -> Result<Published, Failure> {
+    match Tasks::new(nats).publish(tenant, queue, task).await {
+        Err(error @ PublishError::UnknownQueue { .. }) => {
+            Err(connection::explain_queue(nats, tenant, queue, error.into()).await)
+        }
+        published => Ok(published?),
+    }
+}
+
+async fn get(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console) -> Result<Exit, Failure> {
+    if let Some(stored) = result(nats, tenant, task).await? {
+        return report::write(console, tenant, &stored.result, Stderr::Unseen);
+    }
+    if let Some((state, waiting)) = state(nats, tenant, task).await? {
+        let name = state_name(state);
+        let data = json!({
+            "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": name,
+            "bytes_in": waiting.size, "published_at": rfc3339(waiting.published_at),
+        });
+        let (size, since) =
+            (format_bytes(waiting.size as u64), ago(waiting.published_at, std::time::SystemTime::now()));
+        console.answer(data, format!("{name}  {size}, published {since}"))?;
+        return Ok(Exit::Success);
+    }
+    // It may have ended between the two questions.
+    match result(nats, tenant, task).await? {
+        Some(stored) => report::write(console, tenant, &stored.result, Stderr::Unseen),
+        None => Err(missing(tenant, task)),
+    }
+}
+
+async fn wait(
+    nats: &Nats,
+    tenant: &TenantName,
+    task: &TaskRef,
+    timeout: Duration,
+) -> Result<StoredResult, Failure> {
+    match Results::new(nats).wait(tenant, &task.queue, &task.id, timeout).await {
+        Ok(Some(stored)) => Ok(stored),
+        Ok(None) => Err(match state(nats, tenant, task).await? {
+            None => missing(tenant, task),
+            Some((state, _)) => {
+                let waited = format_duration(timeout);
+                Failure::new(
+                    Kind::TimedOut,
+                    format!("{task} has no result after {waited}; it is {}", state_name(state)),
+                )
+                .advice(advice_on(state, task))
+            }
+        }),
+        Err(error) => Err(connection::explain(nats, tenant, error.into()).await),
+    }
+}
+
+fn advice_on(state: TaskState, task: &TaskRef) -> String {
+    match state {
+        TaskState::Queued => {
+            "Does a host run, and is the queue paused or busy? See `saggar queue ls`.".to_owned()
+        }
+        TaskState::Running => format!("Wait on with `saggar task wait {task}`."),
+    }
+}
+
+fn missing(tenant: &TenantName, task: &TaskRef) -> Failure {
+    Failure::new(
+        Kind::NotFound,
+        format!("tenant {tenant} has no task {task}: it is not in its queue, and no result is kept"),
+    )
+    .advice("See `saggar task ls`, `saggar task ls --results` and `saggar queue ls`.")
+}
+
+async fn result(nats: &Nats, tenant: &TenantName, task: &TaskRef) -> Result<Option<StoredResult>, Failure> {
+    match Results::new(nats).get(tenant, &task.queue, &task.id).await {
+        Ok(found) => Ok(found),
+        Err(error) => Err(connection::explain(nats, tenant, error.into()).await),
+    }
+}
+
+async fn state(
+    nats: &Nats,
+    tenant: &TenantName,
+    task: &TaskRef,
+) -> Result<Option<(TaskState, saggar_jetstream::QueuedTask)>, Failure> {
+    Ok(Tasks::new(nats).state_of(tenant, &task.queue, &task.id).await?)
+}
+
+/// A task's state in the words of the documentation.
+#[must_use]
+pub fn state_name(state: TaskState) -> &'static str {
+    match state {
+        TaskState::Queued => "queued",
+        TaskState::Running => "running",
+    }
+}

@@ -1,13 +1,13 @@
 //! `saggar tenant`: who there is.
 
 use clap::Subcommand;
-use saggar_jetstream::{TenantEntry, Tenants};
+use saggar_jetstream::{Fault, TenantEntry, Tenants};
 use saggar_model::{Quota, format_bytes};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
-use crate::connection::{self, is_nowhere};
+use crate::connection;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::report::count;
@@ -82,11 +82,16 @@ impl table::Row for Row {
 ///
 /// # Errors
 /// NATS does not answer, or a record cannot be read.
-pub async fn execute(arguments: Arguments, flags: &ConnectionFlags, console: Console) -> Result<Exit, Failure> {
+pub async fn execute(
+    arguments: Arguments,
+    flags: &ConnectionFlags,
+    console: Console,
+) -> Result<Exit, Failure> {
     let Command::Ls = arguments.command;
     let nats = connection::connect(flags, console).await?;
     let entries = match Tenants::new(&nats).list().await {
-        Err(error) if is_nowhere(&error) => Vec::new(),
+        // The records' bucket is made by the first `apply`.
+        Err(error) if error.fault() == Fault::NotFound => Vec::new(),
         listed => listed?,
     };
     let rows: Vec<Row> = entries.into_iter().map(Row::from).collect();

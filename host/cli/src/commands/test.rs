@@ -74,7 +74,10 @@ struct Row {
 pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
     let manifest = manifest::read_in(&arguments.directory)?;
     let cases = read_cases(&arguments.directory.join("cases"), arguments.only.as_deref())?;
-    let file = component_of(&arguments, &manifest)?;
+    let file = match &arguments.plugin {
+        Some(file) => file.clone(),
+        None => manifest::newest_built(&arguments.directory, &manifest.name)?,
+    };
     let component = component::read(&file)?;
     let local = Local::new(console)?;
     let plugin = local.prepare(&component).await?;
@@ -89,9 +92,7 @@ pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Fai
         let kept = Arc::new(Kept::default());
         let result = run(&local, &plugin, &id, &case, kept.clone()).await;
         let differences = differences(&case, &result);
-        if !console.is_json() {
-            console.line(shown(&case.name, widest, &result, &differences, &kept.take()))?;
-        }
+        console.line(shown(&case.name, widest, &result, &differences, &kept.take()))?;
         rows.push(row(case.name, &result, differences));
     }
     finish(console, &id, &rows)
@@ -104,34 +105,20 @@ async fn run(local: &Local, plugin: &Plugin, id: &PluginId, case: &Case, kept: A
 fn finish(console: Console, plugin: &PluginId, rows: &[Row]) -> Result<Exit, Failure> {
     let failed = rows.iter().filter(|row| !row.passed).count();
     let passed = rows.len() - failed;
-    if console.is_json() {
-        let meta = json!({ "plugin": plugin.to_string(), "passed": passed, "failed": failed, "count": rows.len() });
-        console.object(json!({ "rows": rows }), meta)?;
-    } else if failed == 0 {
+    let meta =
+        json!({ "plugin": plugin.to_string(), "passed": passed, "failed": failed, "count": rows.len() });
+    console.object(json!({ "rows": rows }), &meta)?;
+    if failed == 0 {
         console.line(format!("{passed} passed").green().to_string())?;
-    } else {
-        console.line(format!("{passed} passed, {}", format!("{failed} failed").red().bold()))?;
+        return Ok(Exit::Success);
     }
-    Ok(if failed == 0 { Exit::Success } else { Exit::TaskFailed })
-}
-
-fn component_of(arguments: &Arguments, manifest: &PluginFile) -> Result<PathBuf, Failure> {
-    if let Some(file) = &arguments.plugin {
-        return Ok(file.clone());
-    }
-    let paths = manifest::built_paths(&arguments.directory, &manifest.name);
-    // Of several, the one that was built last is the one being worked on.
-    let built = |path: &PathBuf| path.metadata().and_then(|metadata| metadata.modified()).ok();
-    paths.iter().filter(|path| path.is_file()).max_by_key(|path| built(path)).cloned().ok_or_else(|| {
-        let looked = paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join("\n");
-        Failure::new(Kind::NotFound, format!("plugin {} is not built; looked for\n{looked}", manifest.name))
-            .advice("Build it with `cargo build --release --target wasm32-wasip2`, or name it with --plugin FILE.")
-    })
+    console.line(format!("{passed} passed, {}", format!("{failed} failed").red().bold()))?;
+    Ok(Exit::TaskFailed)
 }
 
 fn read_cases(directory: &Path, only: Option<&str>) -> Result<Vec<Case>, Failure> {
-    let entries =
-        std::fs::read_dir(directory).map_err(|error| Failure::file(directory, "read", &error).advice(NO_CASES))?;
+    let entries = std::fs::read_dir(directory)
+        .map_err(|error| Failure::file(directory, "read", &error).advice(NO_CASES))?;
     let mut files: Vec<_> = entries
         .flatten()
         .map(|entry| entry.path())
@@ -169,7 +156,7 @@ fn row(case: String, result: &TaskResult, differences: Vec<String>) -> Row {
         case,
         passed: differences.is_empty(),
         outcome: result.outcome,
-        duration_ms: (result.receipt.duration.as_secs_f64() * 1e6).round() / 1e3,
+        duration_ms: report::millis(result.receipt.duration),
         fuel: result.receipt.fuel,
         peak_memory: result.receipt.peak_memory,
         differences,
@@ -180,13 +167,18 @@ fn row(case: String, result: &TaskResult, differences: Vec<String>) -> Row {
 fn shown(name: &str, widest: usize, result: &TaskResult, differences: &[String], log: &[String]) -> String {
     let blank = " ".repeat(widest.saturating_sub(name.chars().count()));
     let passed = differences.is_empty();
-    let mark = if passed { "ok  ".style(Style::new().green()) } else { "FAIL".style(Style::new().red().bold()) };
+    let mark =
+        if passed { "ok  ".style(Style::new().green()) } else { "FAIL".style(Style::new().red().bold()) };
     let outcome = format!("{:<16}", result.outcome);
     let outcome = if passed { outcome.style(Style::new()) } else { outcome.style(style(result.outcome)) };
-    let cost = format!("{:>7}  fuel {}", format_duration(result.receipt.duration), report::count(result.receipt.fuel));
+    let cost = format!(
+        "{:>7}  fuel {}",
+        format_duration(result.receipt.duration),
+        report::count(result.receipt.fuel)
+    );
     let mut lines = vec![format!("{mark} {}{blank}  {outcome} {}", escape(name), cost.dimmed())];
     if !passed {
-        lines.extend(differences.iter().map(|difference| format!("       {difference}")));
+        lines.extend(differences.iter().flat_map(|difference| difference.lines()).map(|line| format!("       {line}")));
         if let Some(reason) = result.reason() {
             lines.push(format!("       {}", format!("reason: {}", escape(&reason)).dimmed()));
         }

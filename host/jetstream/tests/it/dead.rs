@@ -8,7 +8,7 @@ use saggar_model::{DeadLetter, Quota};
 
 use crate::world::{World, acme, failed, failure, id, receipt, record, succeeded, task, work};
 
-const TTL: Duration = Duration::from_secs(3600);
+const TTL: Duration = Duration::from_hours(1);
 
 fn letter(name: &str, sequence: u64, payload: &'static str) -> DeadLetter {
     let original = [("X-Customer", "7"), ("Nats-Rollup", "all")];

@@ -1,10 +1,11 @@
 //! This crate against a real nats-server, one for each test.
 
+#![expect(clippy::unwrap_used, reason = "the panic of a test is its verdict, also in what tests share")]
+
 mod dead;
 mod hosts;
 mod leases;
 mod plugins;
-mod poison;
 mod provision;
 mod publish;
 mod pull;

@@ -48,7 +48,7 @@ async fn a_version_never_changes() {
 async fn a_large_component_comes_back_as_it_went() {
     let world = World::new().await;
     let plugins = Plugins::new(&world.nats);
-    let component: Bytes = (0..3_000_000_u32).flat_map(|n| n.to_le_bytes()).collect::<Vec<_>>().into();
+    let component: Bytes = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
     let pushed = plugins.push(&acme(), &name(), &version("1"), component.clone(), &[]).await.unwrap();
     assert_eq!(plugins.fetch(&pushed.digest).await.unwrap(), component);
 }

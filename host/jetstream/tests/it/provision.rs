@@ -33,7 +33,7 @@ async fn a_dangerous_setting_is_refused_by_name_and_put_right_by_applying() {
         let mut config = js.get_stream(stream).await.unwrap().cached_info().config.clone();
         match setting {
             "allow_rollup_hdrs" => config.allow_rollup = true,
-            "max_age" => config.max_age = std::time::Duration::from_secs(3600),
+            "max_age" => config.max_age = std::time::Duration::from_hours(1),
             "discard" => {
                 config.discard = jetstream::stream::DiscardPolicy::Old;
                 config.discard_new_per_subject = false;

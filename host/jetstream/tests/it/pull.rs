@@ -112,7 +112,7 @@ async fn pulling_from_a_removed_queue_says_that_it_is_gone() {
     world.provisioner().ensure_tenant(&record(&[])).await.unwrap();
     let gone = PullError::Gone { tenant: acme(), queue: work() };
     let seen: Vec<_> = tokio::time::timeout(PATIENCE, standing.collect()).await.unwrap();
-    assert_eq!(seen.into_iter().map(Result::unwrap_err).collect::<Vec<_>>(), [gone.clone()]);
+    assert_eq!(seen.into_iter().map(Result::unwrap_err).collect::<Vec<_>>(), std::slice::from_ref(&gone));
     let seen: Vec<_> = queue.pull(1, PullMode::Fill, LONG).await.unwrap().collect().await;
     assert_eq!(seen.into_iter().map(Result::unwrap_err).collect::<Vec<_>>(), [gone]);
 }

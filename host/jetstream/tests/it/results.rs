@@ -5,7 +5,7 @@ use saggar_jetstream::{Fault, Put, Results};
 
 use crate::world::{PATIENCE, World, acme, id, succeeded, work};
 
-const TTL: Duration = Duration::from_secs(3600);
+const TTL: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn the_first_writer_wins_and_the_second_is_told_what_is_stored() {
@@ -76,7 +76,7 @@ async fn results_are_listed_by_queue_and_page() {
     assert_eq!(results.list(&acme(), Some(&work()), all[1].sequence, 2).await.unwrap(), all[2..4]);
     assert_eq!(results.list(&acme(), Some(&"other".parse().unwrap()), 0, 9).await.unwrap(), []);
     let error = results.list(&"nobody".parse().unwrap(), None, 0, 9).await.unwrap_err();
-    assert_eq!(error.fault(), Fault::Unavailable);
+    assert_eq!(error.fault(), Fault::NotFound);
 }
 
 #[tokio::test]

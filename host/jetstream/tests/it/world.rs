@@ -142,6 +142,6 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut attemp
     };
     match tokio::time::timeout(PATIENCE, trying).await {
         Ok(found) => found,
-        Err(_) => panic!("not within {} s: {what}", PATIENCE.as_secs()),
+        Err(tokio::time::error::Elapsed { .. }) => panic!("not within {} s: {what}", PATIENCE.as_secs()),
     }
 }

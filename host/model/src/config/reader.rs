@@ -222,6 +222,7 @@ impl Section {
     }
 
     /// The table `key`; an empty one if it is not there.
+    #[must_use]
     pub fn section(&mut self, key: &'static str) -> Self {
         let node = self.take(key).unwrap_or(Node { line: self.line, item: Item::Table(Vec::new()) });
         self.child(key, node)
@@ -230,13 +231,11 @@ impl Section {
     /// The list of tables `key`; empty if it is not there.
     pub fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let Some(node) = self.take(key) else { return Vec::new() };
-        match node.item {
-            Item::Array(nodes) => nodes.into_iter().map(|node| self.child(key, node)).collect(),
-            _ => {
-                self.problem_at(node.line, key, format!("must be a list of tables: write [[{key}]]"));
-                Vec::new()
-            }
-        }
+        let Item::Array(nodes) = node.item else {
+            self.problem_at(node.line, key, format!("must be a list of tables: write [[{key}]]"));
+            return Vec::new();
+        };
+        nodes.into_iter().map(|node| self.child(key, node)).collect()
     }
 
     fn child(&self, key: &str, node: Node) -> Self {

@@ -64,10 +64,7 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
     let limits = read_limits(section.section("limits"), ceilings);
     let retry = read_retry(section.section("retry"));
     refuse_grants(section.section("grants"));
-    let (name, plugin) = match (name, plugin) {
-        (Some(Parsed(name)), Some(Parsed(plugin))) => (name, plugin),
-        _ => return section.finish(),
-    };
+    let (Some(Parsed(name)), Some(Parsed(plugin))) = (name, plugin) else { return section.finish() };
     if queues.contains_key(&name) {
         section.problem("name", format!("`{name}` is used by an earlier queue of this file"));
     }

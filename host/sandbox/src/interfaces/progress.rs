@@ -83,7 +83,8 @@ mod tests {
             progress.report(&recorder, now, f64::from(step) / 1e5, step.to_string());
         }
         progress.finish(&recorder);
-        let messages: Vec<_> = recorder.0.into_inner().unwrap().into_iter().map(|(_, message)| message).collect();
+        let messages: Vec<_> =
+            recorder.0.into_inner().unwrap().into_iter().map(|(_, message)| message).collect();
         assert_eq!(messages, ["0", "50000", "99999"]);
     }
 
@@ -93,7 +94,8 @@ mod tests {
         for fraction in [f64::NEG_INFINITY, -1.0, f64::NAN, 2.0, f64::INFINITY] {
             Progress::default().report(&recorder, Instant::now(), fraction, String::new());
         }
-        let fractions: Vec<_> = recorder.0.into_inner().unwrap().into_iter().map(|(fraction, _)| fraction).collect();
+        let fractions: Vec<_> =
+            recorder.0.into_inner().unwrap().into_iter().map(|(fraction, _)| fraction).collect();
         assert_eq!(fractions, [Some(0.0), Some(0.0), None, Some(1.0), Some(1.0)]);
     }
 }

@@ -20,9 +20,10 @@ fn export(arguments: TokenStream, item: TokenStream) -> Result<TokenStream> {
     let function: ItemFn = syn::parse2(item.clone())
         .map_err(|_| Error::new_spanned(item, "`#[handler]` belongs on a function"))?;
     let Signature { name, argument, returned } = Signature::of(&function)?;
-    let run = match argument {
-        Some(argument) => quote! { run_with_argument::<#argument, #returned> },
-        None => quote! { run_without_argument::<#returned> },
+    let run = if let Some(argument) = argument {
+        quote! { run_with_argument::<#argument, #returned> }
+    } else {
+        quote! { run_without_argument::<#returned> }
     };
     Ok(quote! {
         const _: () = {

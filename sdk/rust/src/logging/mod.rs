@@ -39,6 +39,7 @@ pub fn set_level(least: Level) {
 }
 
 /// Whether a message of this level would be passed on. Worth asking before composing a costly one.
+#[must_use]
 pub fn enabled(level: Level) -> bool {
     level >= LEAST.get()
 }

@@ -1,0 +1,19 @@
+//! The whole system, as its users meet it: the binary, a real nats-server, real plugins.
+//!
+//! Each test has a server of its own and a tenant of its own. Nothing sleeps; every wait has a bound and says what
+//! it waits for.
+
+mod stage;
+
+mod any_client;
+mod bad_input;
+mod crash;
+mod drain;
+mod local;
+mod malformed;
+mod neighbours;
+mod outage;
+mod readme;
+mod reload;
+mod settlement;
+mod walls;
