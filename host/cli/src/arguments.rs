@@ -52,7 +52,12 @@ pub struct ConnectionFlags {
     pub nats: Option<String>,
 
     /// File with NATS credentials.
-    #[arg(long, global = true, value_name = "FILE", help = "File with NATS credentials [default: NATS_CREDS]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "File with NATS credentials [default: NATS_CREDS]"
+    )]
     pub creds: Option<PathBuf>,
 }
 

@@ -25,25 +25,27 @@ impl Sources {
     /// # Errors
     /// The system cannot watch it.
     pub fn watch(directory: &Path) -> Result<Self, Failure> {
+        // Notices come with absolute paths, and what lies above the directory must not matter.
+        let root = directory.canonicalize().map_err(|error| Failure::file(directory, "read", &error))?;
+        let directory = root.clone();
         let failed = |error: notify::Error| {
             Failure::new(Kind::Internal, format!("{} cannot be watched: {error}", directory.display()))
         };
         // One change that waits to be seen is as good as many.
         let (notice, changes) = mpsc::channel(1);
-        let root = directory.to_owned();
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| matters(&root, &event)) {
                 let _ = notice.try_send(());
             }
         })
         .map_err(failed)?;
-        watcher.watch(directory, RecursiveMode::NonRecursive).map_err(failed)?;
+        watcher.watch(&directory, RecursiveMode::NonRecursive).map_err(failed)?;
         let entries =
-            std::fs::read_dir(directory).map_err(|error| Failure::file(directory, "read", &error))?;
+            std::fs::read_dir(&directory).map_err(|error| Failure::file(&directory, "read", &error))?;
         for path in entries
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| path.is_dir() && is_source(directory, path))
+            .filter(|path| path.is_dir() && is_source(&directory, path))
         {
             watcher.watch(&path, RecursiveMode::Recursive).map_err(failed)?;
         }
@@ -73,8 +75,9 @@ fn matters(root: &Path, event: &Event) -> bool {
 /// Whether a path below `root` is something that a person writes.
 fn is_source(root: &Path, path: &Path) -> bool {
     let below = path.strip_prefix(root).unwrap_or(path);
+    // Cargo writes its lock under another name beside it first.
     let written = |name: &str| {
-        name != "target" && name != "Cargo.lock" && !name.starts_with('.') && !name.ends_with('~')
+        name != "target" && !name.starts_with("Cargo.lock") && !name.starts_with('.') && !name.ends_with('~')
     };
     !below.as_os_str().is_empty() && below.iter().all(|part| part.to_str().is_none_or(written))
 }

@@ -37,7 +37,9 @@ pub fn start(format: LogFormat, default: &str) {
         builder.compact().with_target(false).with_ansi(colour).try_init()
     };
     if let Some(name) = ignored {
-        tracing::warn!("{name} is no filter, and is ignored; write for example `debug` or `info,saggar_worker=debug`");
+        tracing::warn!(
+            "{name} is no filter, and is ignored; write for example `debug` or `info,saggar_worker=debug`"
+        );
     }
 }
 

@@ -117,7 +117,7 @@ async fn follow(
     let mut bench = Workbench::open(nats, directory.as_deref()).await?;
     announce(nats.url(), admin, bench.plugin(), console)?;
     let Some(directory) = directory else {
-        console.note(suggest(nats.url(), None, ""));
+        console.line(suggest(nats.url(), None, ""))?;
         return std::future::pending().await;
     };
     let mut sources = Sources::watch(&directory)?;
@@ -127,7 +127,7 @@ async fn follow(
             Ok(Some(loaded)) => {
                 console.note(loaded.green().to_string());
                 if first {
-                    console.note(suggest(nats.url(), bench.plugin(), &sample(&directory)));
+                    console.line(suggest(nats.url(), bench.plugin(), &sample(&directory)))?;
                 }
                 first = false;
             }

@@ -178,7 +178,9 @@ fn shown(name: &str, widest: usize, result: &TaskResult, differences: &[String],
     );
     let mut lines = vec![format!("{mark} {}{blank}  {outcome} {}", escape(name), cost.dimmed())];
     if !passed {
-        lines.extend(differences.iter().flat_map(|difference| difference.lines()).map(|line| format!("       {line}")));
+        lines.extend(
+            differences.iter().flat_map(|difference| difference.lines()).map(|line| format!("       {line}")),
+        );
         if let Some(reason) = result.reason() {
             lines.push(format!("       {}", format!("reason: {}", escape(&reason)).dimmed()));
         }
