@@ -11,6 +11,11 @@ GUESTS := --manifest-path plugins/Cargo.toml --release --target wasm32-wasip2 --
 # Always the whole workspace in one profile: a build of a part selects other features, and compiles wasmtime again.
 HOST := --release --workspace
 
+# What cargo tells a test that calls make is not meant for the cargo called from here: crates whose build looks at it,
+# such as ring, would be compiled again, and once more afterwards.
+unexport CARGO_MANIFEST_DIR CARGO_MANIFEST_LINKS CARGO_PKG_NAME
+unexport CARGO_PKG_VERSION_MAJOR CARGO_PKG_VERSION_MINOR CARGO_PKG_VERSION_PATCH CARGO_PKG_VERSION_PRE
+
 .PHONY: help prerequisites guests build demo test lint clean
 
 help: ## Show this list

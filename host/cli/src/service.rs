@@ -61,6 +61,13 @@ impl Service {
         format!("http://{}", self.admin.address())
     }
 
+    /// Waits until the host can no longer work and only a new process helps; gives what to say about it.
+    pub async fn lost(&self) -> Failure {
+        self.host.lost().await;
+        Failure::new(Kind::Internal, "the NATS client broke down, perhaps on a message that it cannot parse")
+            .advice("Start the host again; its tasks will be delivered again.")
+    }
+
     /// Takes on nothing more, lets running tasks end within the grace, and gives back the rest.
     pub async fn drain(self) -> Drained {
         let Self { host, admin } = self;

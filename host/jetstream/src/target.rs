@@ -34,7 +34,7 @@ pub struct Target {
 /// Who we are to NATS.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub enum Identity {
-    /// Whatever the address says, or nobody.
+    /// Nobody.
     #[default]
     None,
     /// User and password.
@@ -163,9 +163,13 @@ impl Target {
         }
         let path = |name: &str| var(name).map(PathBuf::from);
         let ours = flags.creds.clone().map_or_else(|| identity(&var), Identity::Creds);
+        let identity = [ours, context.identity, in_address(&servers[0])]
+            .into_iter()
+            .find(|identity| *identity != Identity::None)
+            .unwrap_or_default();
         Ok(Self {
             servers,
-            identity: if ours == Identity::None { context.identity } else { ours },
+            identity,
             ca: flags.ca.clone().or_else(|| path("NATS_CA")).or(context.ca),
             certificate: both(path("NATS_CERT"), path("NATS_KEY"))?.or(context.certificate),
             inbox_prefix: var("NATS_INBOX_PREFIX").or(context.inbox_prefix),
@@ -198,6 +202,17 @@ pub(crate) fn user_or_token(user: Option<String>, password: Option<String>) -> I
         (Some(user), Some(password)) => Identity::User(user, password),
         (Some(token), None) => Identity::Token(token),
         (None, _) => Identity::None,
+    }
+}
+
+/// Who `nats://user:password@host` or `nats://token@host` says we are.
+fn in_address(server: &str) -> Identity {
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+    let after_scheme = server.split_once("://").map_or(server, |(_, rest)| rest);
+    match after_scheme.rsplit_once('@').map(|(who, _)| who.split_once(':').ok_or(who)) {
+        Some(Ok((user, password))) => Identity::User(decoded(user), decoded(password)),
+        Some(Err(token)) => Identity::Token(decoded(token)),
+        None => Identity::None,
     }
 }
 
@@ -247,6 +262,19 @@ mod tests {
         .unwrap();
         std::fs::write(dir.join("other.json"), r#"{"url":"tls://c:3","user":"u","password":"p"}"#).unwrap();
         home
+    }
+
+    #[test]
+    fn an_address_can_say_who_we_are_and_a_variable_says_it_louder() {
+        let identity = |url: &str, vars: &[(&str, &str)]| {
+            Target::resolve(&flags(Some(url)), env(vars), None).unwrap().identity
+        };
+        let user = Identity::User("me".to_owned(), "p@ss".to_owned());
+        assert_eq!(identity("nats://me:p%40ss@host:4222,nats://other", &[]), user);
+        assert_eq!(identity("nats://secret@host", &[]), Identity::Token("secret".to_owned()));
+        assert_eq!(identity("host:4222", &[]), Identity::None);
+        let vars = [("NATS_CREDS", "/me.creds")];
+        assert_eq!(identity("nats://me:p@host", &vars), Identity::Creds("/me.creds".into()));
     }
 
     #[test]

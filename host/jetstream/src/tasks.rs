@@ -121,7 +121,7 @@ impl PublishError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::UnknownQueue { .. } => Fault::NotFound,
-            Self::QuotaFull { .. } => Fault::Unavailable,
+            Self::QuotaFull { .. } => Fault::Denied,
             Self::NotUnique { .. } => Fault::Conflict,
             Self::TooLarge { .. } | Self::BadHeader { .. } | Self::NamelessUnique => Fault::Invalid,
             Self::Request(error) => error.fault(),

@@ -29,7 +29,7 @@ pub use header::{HEADERS_MAX_BYTES, name as header_name};
 pub use health::{Health, HealthReport};
 pub use history::History;
 pub use limits::{Ceilings, Limits};
-pub use name::{NameError, PluginName, QueueName, TaskId, TaskRef, TenantName};
+pub use name::{HostName, NameError, PluginName, QueueName, TaskId, TaskRef, TenantName};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use plan::{Change, Plan};
 pub use plugin::{Digest, PluginError, PluginRef, PluginVersion};

@@ -109,6 +109,10 @@ checked_text!(
     QueueName, "queue name", is_name, NAME_RULE
 );
 checked_text!(
+    /// A host's name, unique among the hosts of one NATS.
+    HostName, "host name", is_name, NAME_RULE
+);
+checked_text!(
     /// A plugin's name within its tenant.
     PluginName, "plugin name", is_name, NAME_RULE
 );

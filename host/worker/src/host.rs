@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saggar_jetstream::{
     Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
-    ProvisionError, Provisioner, Results, States, Tenants, TenantsError,
+    ProvisionError, Provisioner, RequestError, Results, States, Tenants, TenantsError,
 };
 use saggar_model::{Ceilings, Health};
 use saggar_sandbox::{PluginCache, Sandbox};
@@ -100,6 +100,8 @@ pub(crate) struct Shared {
     pub(crate) leaving: CancellationToken,
     /// The grace is over: whatever runs is ended.
     pub(crate) leaving_now: CancellationToken,
+    /// The client of NATS is dead and will not reconnect.
+    lost: CancellationToken,
 }
 
 /// A host at work. Dropping it stops it at once, as a crash would; [`Host::drain`] loses nobody's time.
@@ -165,6 +167,7 @@ impl Host {
             deaf_lanes: AtomicU32::new(0),
             leaving: CancellationToken::new(),
             leaving_now: CancellationToken::new(),
+            lost: CancellationToken::new(),
             nats: nats.clone(),
         });
         let dispatcher = Dispatcher::start(options.slots, options.memory, metrics.clone());
@@ -179,7 +182,7 @@ impl Host {
         let leases = shared.leases.clone();
         let background = vec![
             tokio::spawn(async move { leases.keep().await }),
-            tokio::spawn(watch_connection(nats, metrics)),
+            tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];
         Ok(Self { shared, options, membership, roster, leader, background })
     }
@@ -192,6 +195,12 @@ impl Host {
             draining: shared.leaving.is_cancelled(),
             stuck: shared.deaf_lanes.load(Ordering::Relaxed) > 0,
         }
+    }
+
+    /// Waits until the host can no longer work, whatever happens: its client of NATS is dead, which is more than a
+    /// lost connection. The only remedy is a new process; see `docs/decisions`, malformed headers.
+    pub async fn lost(&self) {
+        self.shared.lost.cancelled().await;
     }
 
     /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted.
@@ -240,11 +249,25 @@ async fn verify(nats: &Nats, provisioner: &Provisioner) -> Result<(), HostError>
     Ok(())
 }
 
-async fn watch_connection(nats: Nats, metrics: Metrics) {
+/// Measures whether there is a connection, and finds out whether there can be one ever again.
+async fn watch_connection(nats: Nats, metrics: Metrics, lost: CancellationToken) {
+    /// Once may be a connection that ended at that moment; three seconds in a row are none.
+    const CLOSED_FOR_GOOD: u32 = 3;
+    let mut closed = 0;
     let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         metrics.connected.set(i64::from(nats.is_connected()));
+        match nats.flush(FLUSH).await {
+            Err(RequestError::Closed { .. }) => closed += 1,
+            _ => closed = 0,
+        }
+        if closed == CLOSED_FOR_GOOD {
+            metrics.connected.set(0);
+            lost.cancel();
+            return;
+        }
     }
 }
 

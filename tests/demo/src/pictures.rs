@@ -89,7 +89,8 @@ fn landscape(seed: u64, width: u32, height: u32) -> RgbImage {
         let [red, green, blue] = if let Some(range) = range {
             [[96.0, 122.0, 138.0], [64.0, 98.0, 84.0], [34.0, 58.0, 40.0]][range]
         } else {
-            let glow = (1.0 - 6.0 * (x - sun_x).hypot(y - sun_y)).clamp(0.0, 1.0);
+            let from_sun = ((x - sun_x) * aspect).hypot(y - sun_y);
+            let glow = (1.0 - 6.0 * from_sun).clamp(0.0, 1.0);
             let horizon = y * 1.6;
             [90.0 + 110.0 * horizon * warmth + 120.0 * glow, 140.0 + 60.0 * horizon + 80.0 * glow, 215.0]
         };

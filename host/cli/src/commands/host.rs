@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use saggar_model::TenantName;
+use saggar_model::HostName;
 use saggar_model::config::{HostConfig, Overrides};
 use serde_json::json;
 
@@ -93,7 +93,10 @@ pub async fn execute(
     tracing::info!(host = name, nats, admin, slots = config.host.slots, "ready");
     console.object(json!({ "host": name, "nats": nats, "admin": admin }), &json!({}))?;
 
-    let signal = signals.next().await;
+    let signal = tokio::select! {
+        signal = signals.next() => signal,
+        failure = service.lost() => return Err(failure),
+    };
     tracing::info!(signal, "told to stop; once more exits at once");
     tokio::select! {
         _ = service.drain() => Ok(Exit::Success),
@@ -130,7 +133,7 @@ fn host_name(machine: &str) -> String {
         .map(|character| if character.is_ascii_alphanumeric() { character } else { '-' })
         .take(63)
         .collect();
-    match plain.trim_matches('-').parse::<TenantName>() {
+    match plain.trim_matches('-').parse::<HostName>() {
         Ok(name) => name.to_string(),
         Err(_) => "host".to_owned(),
     }

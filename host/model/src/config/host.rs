@@ -141,7 +141,7 @@ fn read_nats(mut section: Section) -> NatsConfig {
 }
 
 fn read_worker(mut section: Section) -> WorkerConfig {
-    let name = section.optional::<Parsed<crate::TenantName>>("name");
+    let name = section.optional::<Parsed<crate::HostName>>("name");
     let slots = section.within("slots", WorkerConfig::SLOTS_DEFAULT, 1, WorkerConfig::SLOTS_MAX);
     let Bytes(memory) = section.or("memory", Bytes(WorkerConfig::MEMORY_DEFAULT));
     if memory < Limits::MEMORY_DEFAULT {
