@@ -25,7 +25,8 @@ prerequisites:
 	@.ci/prerequisites
 
 guests: prerequisites ## Build the plugins and the tests' guests to WebAssembly
-	$(CARGO) build $(GUESTS)
+	@# Panics tell the place in the source, not the place on the machine that built it.
+	RUSTFLAGS='--remap-path-prefix=$(CURDIR)/=' $(CARGO) build $(GUESTS)
 	@# The tests look at the time: a guest that no change touched is as fresh as one that was built again.
 	@touch plugins/target/wasm32-wasip2/release/*.wasm plugins/target/wasm32-wasip2/release/examples/*.wasm
 
