@@ -8,6 +8,7 @@ mod stage;
 mod any_client;
 mod bad_input;
 mod crash;
+mod dev;
 mod drain;
 mod local;
 mod malformed;

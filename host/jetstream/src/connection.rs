@@ -232,6 +232,18 @@ impl Nats {
         }
     }
 
+    /// Sends what waits, then ends the connection for good, for all clones of this handle.
+    pub async fn close(&self, within: Duration) {
+        let client = &self.shared.client;
+        let ending = async {
+            // Draining only asks for it; what is asked afterwards is answered when it is done.
+            client.drain().await.ok();
+            client.flush().await.ok();
+        };
+        // Whether it could be ended in good order matters to nobody any more.
+        tokio::time::timeout(within, ending).await.ok();
+    }
+
     pub(crate) fn client(&self) -> &Client {
         &self.shared.client
     }

@@ -203,7 +203,8 @@ impl Host {
         self.shared.lost.cancelled().await;
     }
 
-    /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted.
+    /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted, and
+    /// closes the connection.
     pub async fn drain(self) -> Drained {
         let Self { shared, options, membership, roster, leader, background } = self;
         let running = shared.units.len() as u64;
@@ -232,6 +233,7 @@ impl Host {
         for task in background {
             task.abort();
         }
+        shared.nats.close(FLUSH).await;
         let drained = Drained { finished: running.saturating_sub(given_back), given_back };
         tracing::info!(finished = drained.finished, given_back = drained.given_back, "drained");
         drained

@@ -127,9 +127,15 @@ impl Lane {
             self.changed().await;
             return None;
         };
+        let workshop = self.host.workshop.clone();
         let mut pause = RETRY_MIN;
         loop {
-            match self.host.workshop.program(digest).await {
+            // Compiling a language runtime takes half a minute, and a host that leaves does not wait for it.
+            let made = tokio::select! {
+                made = workshop.program(digest) => made,
+                () = self.stop.cancelled() => return None,
+            };
+            match made {
                 Ok(program) => return Some(Arc::new(Runner { spec, digest: Some(digest), program })),
                 Err(error) => {
                     tracing::warn!(%tenant, %queue, plugin = %spec.plugin, %error, "the plugin is not ready");
