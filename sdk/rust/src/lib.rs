@@ -1,4 +1,4 @@
-//! Write a [Saggar](https://github.com/saggar/saggar) plugin: one attribute on one function.
+//! Write a Saggar plugin: one attribute on one function.
 //!
 //! ```
 //! use saggar_plugin::{Error, Json, handler, log};
