@@ -10,6 +10,7 @@ mod bad_input;
 mod crash;
 mod dev;
 mod drain;
+mod lease;
 mod local;
 mod malformed;
 mod neighbours;

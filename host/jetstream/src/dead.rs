@@ -10,9 +10,8 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use saggar_model::{DeadLetter, NameError, QueueName, Sequence, Subjects, TaskId, TenantName, header_name};
 
 use crate::api::{RequestError, code};
-use crate::direct::Kept;
+use crate::direct::{Kept, expected};
 use crate::headers::Headers;
-use crate::records::{BEHIND_MAX, CATCH_UP};
 use crate::{Fault, Nats};
 
 /// The dead letters of all tenants.
@@ -164,8 +163,7 @@ impl DeadLetters {
         if self.store(tenant, queue, &first, letter).await? {
             return Ok(DeadPut::Stored(first));
         }
-        if self
-            .expected(tenant, queue, &first)
+        if expected(|| self.get(tenant, queue, &first))
             .await?
             .is_some_and(|kept| kept.task_sequence == Some(sequence))
         {
@@ -203,24 +201,6 @@ impl DeadLetters {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// A dead letter that must be there, however far the replica that is asked lags behind.
-    async fn expected(
-        &self,
-        tenant: &TenantName,
-        queue: &QueueName,
-        name: &DeadName,
-    ) -> Result<Option<StoredDead>, DeadError> {
-        let waiting = async {
-            loop {
-                if let Some(found) = self.get(tenant, queue, name).await? {
-                    return Ok(Some(found));
-                }
-                tokio::time::sleep(CATCH_UP).await;
-            }
-        };
-        tokio::time::timeout(BEHIND_MAX, waiting).await.unwrap_or(Ok(None))
     }
 
     /// A dead letter.

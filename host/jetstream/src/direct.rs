@@ -2,7 +2,8 @@
 //!
 //! Any replica answers, so that in a cluster a read may be a moment behind the last write.
 
-use std::time::SystemTime;
+use std::future::Future;
+use std::time::{Duration, SystemTime};
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
@@ -13,6 +14,28 @@ use crate::{Nats, headers};
 
 /// Messages asked for at once. The server bounds the bytes itself.
 const PAGE: usize = 256;
+
+/// How long a replica may be behind a write that we know of.
+const BEHIND_MAX: Duration = Duration::from_secs(2);
+
+/// How long to let a replica catch up before it is asked again.
+const CATCH_UP: Duration = Duration::from_millis(10);
+
+/// What must be there, however far the replica that is asked lags behind; nothing if it does not show up.
+pub(crate) async fn expected<T, E, F>(mut read: impl FnMut() -> F) -> Result<Option<T>, E>
+where
+    F: Future<Output = Result<Option<T>, E>>,
+{
+    let waiting = async {
+        loop {
+            if let Some(found) = read().await? {
+                return Ok(Some(found));
+            }
+            tokio::time::sleep(CATCH_UP).await;
+        }
+    };
+    tokio::time::timeout(BEHIND_MAX, waiting).await.unwrap_or(Ok(None))
+}
 
 /// A message as it lies in a stream.
 #[derive(Debug, Clone)]

@@ -7,18 +7,12 @@ use futures::StreamExt as _;
 use saggar_model::{QueueName, RecordError, Subjects, TaskId, TaskResult, TenantName};
 
 use crate::api::RequestError;
-use crate::direct::Kept;
+use crate::direct::{Kept, expected};
 use crate::headers::Headers;
 use crate::{Fault, Nats};
 
-/// How long a replica may be behind a write that we know of.
-pub(crate) const BEHIND_MAX: Duration = Duration::from_secs(2);
-
 /// How often a result is looked for that may have come without being noticed.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
-
-/// How long to let a replica catch up before it is asked again.
-pub(crate) const CATCH_UP: Duration = Duration::from_millis(10);
 
 /// The results of all tenants.
 #[derive(Debug, Clone)]
@@ -117,29 +111,12 @@ impl Results {
                 Err(error) if error.is_wrong_sequence() => {}
                 Err(error) => return Err(error.into()),
             }
-            if let Some(found) = self.expected(tenant, &subject).await? {
+            if let Some(found) = expected(|| self.at_subject(tenant, &subject)).await? {
                 return Ok(Put::Refused(Box::new(found.result)));
             }
             // It has ended or was removed between the two, and there is room for ours.
         }
         Err(RecordsError::Contended { subject })
-    }
-
-    /// A result that must be there, however far the replica that is asked lags behind.
-    async fn expected(
-        &self,
-        tenant: &TenantName,
-        subject: &str,
-    ) -> Result<Option<StoredResult>, RecordsError> {
-        let waiting = async {
-            loop {
-                if let Some(found) = self.at_subject(tenant, subject).await? {
-                    return Ok(Some(found));
-                }
-                tokio::time::sleep(CATCH_UP).await;
-            }
-        };
-        tokio::time::timeout(BEHIND_MAX, waiting).await.unwrap_or(Ok(None))
     }
 
     /// The result of a task.
@@ -194,7 +171,7 @@ impl Results {
             loop {
                 let found = tokio::select! {
                     // It is heard a moment before it is stored.
-                    Some(_) = hints.next() => self.expected(tenant, &subject).await,
+                    Some(_) = hints.next() => expected(|| self.at_subject(tenant, &subject)).await,
                     _ = look_again.tick() => self.at_subject(tenant, &subject).await,
                 };
                 if let Ok(Some(found)) = found {

@@ -160,6 +160,7 @@ impl Ended<'_> {
             }
             Put::Refused(stored) if stored.sequence == sequence => {
                 // A twin was faster. Its success makes the dead letter of this failure untrue.
+                lane.metrics.lost_lease();
                 if let Some(dead) = dead.filter(|_| !stored.outcome.is_failure()) {
                     remove_dead(records, task, &dead).await;
                 }
