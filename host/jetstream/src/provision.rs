@@ -122,10 +122,11 @@ impl Provisioner {
         let replicas = self.replicas;
         for wanted in [
             layout::state_stream(replicas),
-            layout::bucket(layout::TENANTS_BUCKET, Duration::ZERO, replicas),
             layout::bucket(layout::HOSTS_BUCKET, layout::HOST_TTL, replicas),
             layout::bucket(layout::VERSIONS_BUCKET, Duration::ZERO, replicas),
             layout::object_store(layout::PLUGINS_STORE, replicas),
+            // The last one: whoever finds it finds all of them, also while a host makes them.
+            layout::bucket(layout::TENANTS_BUCKET, Duration::ZERO, replicas),
         ] {
             self.ensure_stream(&wanted).await?;
         }
