@@ -141,12 +141,18 @@ impl SaggarProcess {
         self.signal(Signal::INT);
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for the last of what it said.
     ///
     /// # Panics
     /// It still runs when `within` has passed.
     pub async fn wait(&mut self, within: Duration) -> ExitStatus {
-        match tokio::time::timeout(within, self.child.wait()).await {
+        let ended = async {
+            let status = self.child.wait().await;
+            // A line is read after the process that wrote it is gone, if it wrote it last.
+            tokio::join!(self.stderr.find(|_| None::<()>), self.stdout.find(|_| None::<()>));
+            status
+        };
+        match tokio::time::timeout(within, ended).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => panic!("{}: {error}", self.name),
             Err(tokio::time::error::Elapsed { .. }) => panic!("{} still runs after {within:?}", self.name),
