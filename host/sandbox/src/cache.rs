@@ -79,7 +79,7 @@ impl PluginCache {
             tracing::warn!(entry = %path.display(), "a cache entry is damaged or not ours; compiling again");
             return None;
         }
-        let compiled = Sandbox::accepts(entry.split_off(KEY_BYTES), digest);
+        let compiled = Compiled { digest, code: entry.split_off(KEY_BYTES) };
         self.sandbox.load(&compiled).ok()
     }
 

@@ -61,18 +61,6 @@ impl Compiled {
     pub fn digest(&self) -> Digest {
         self.digest
     }
-
-    /// Bytes of machine code.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.code.len()
-    }
-
-    /// Whether there is no code at all, which never happens.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.code.is_empty()
-    }
 }
 
 /// A component that is loaded and linked, ready to be instantiated once per attempt. Cheap to clone.

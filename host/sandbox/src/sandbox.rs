@@ -4,7 +4,6 @@ use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use saggar_model::Digest;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -88,10 +87,5 @@ impl Sandbox {
         COMPILED_BY.hash(&mut hasher);
         self.engine.precompile_compatibility_hash().hash(&mut hasher);
         hasher.finish()
-    }
-
-    /// Whether compiled code of this digest can be loaded. Only the cache asks.
-    pub(crate) fn accepts(code: Vec<u8>, digest: Digest) -> Compiled {
-        Compiled { digest, code }
     }
 }

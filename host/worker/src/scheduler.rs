@@ -218,16 +218,6 @@ impl Scheduler {
     pub fn running(&self) -> u32 {
         self.slots - self.free_slots
     }
-
-    /// Whether tasks wait although slots are free for them.
-    #[must_use]
-    pub fn is_starving(&self) -> bool {
-        self.free_slots > 0
-            && self
-                .turns
-                .iter()
-                .any(|lane| self.lanes.get(lane).is_some_and(|lane| lane.memory <= self.free_memory))
-    }
 }
 
 #[cfg(test)]

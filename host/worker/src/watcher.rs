@@ -39,9 +39,14 @@ impl Feed {
         Self(sender)
     }
 
+    /// Publishes an event of a task. Whether anybody listens, nobody knows.
     pub(crate) fn publish(&self, task: &Task, kind: EventKind, body: Value) {
-        let (tenant, queue, id) = (task.tenant.clone(), task.queue.clone(), task.id.clone());
-        let _ = self.0.try_send(Event { tenant, queue, task: id, kind, body });
+        self.send(&task.tenant, &task.queue, &task.id, kind, body);
+    }
+
+    fn send(&self, tenant: &TenantName, queue: &QueueName, task: &TaskId, kind: EventKind, body: Value) {
+        let (tenant, queue, task) = (tenant.clone(), queue.clone(), task.clone());
+        let _ = self.0.try_send(Event { tenant, queue, task, kind, body });
     }
 }
 
@@ -62,8 +67,7 @@ impl Watcher {
     }
 
     fn publish(&self, kind: EventKind, body: Value) {
-        let (tenant, queue, task) = (self.tenant.clone(), self.queue.clone(), self.task.clone());
-        let _ = self.feed.0.try_send(Event { tenant, queue, task, kind, body });
+        self.feed.send(&self.tenant, &self.queue, &self.task, kind, body);
     }
 }
 
