@@ -30,13 +30,24 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn arrows_point_from_left_to_right() {
-    let allowed: [(&str, &[&str]); 6] = [
+    let allowed: [(&str, &[&str]); 7] = [
         ("saggar-model", &[]),
         ("saggar-sandbox", &["saggar-model"]),
         ("saggar-jetstream", &["saggar-model"]),
         ("saggar-worker", &["saggar-sandbox", "saggar-jetstream", "saggar-model"]),
         ("saggar-admin", &["saggar-sandbox", "saggar-jetstream", "saggar-model"]),
-        ("saggar", &["saggar-admin", "saggar-worker", "saggar-sandbox", "saggar-jetstream", "saggar-model"]),
+        ("saggar-bench", &["saggar-worker", "saggar-sandbox", "saggar-jetstream", "saggar-model"]),
+        (
+            "saggar",
+            &[
+                "saggar-admin",
+                "saggar-bench",
+                "saggar-worker",
+                "saggar-sandbox",
+                "saggar-jetstream",
+                "saggar-model",
+            ],
+        ),
     ];
     let dependencies = dependencies();
     for (package, allowed) in allowed {

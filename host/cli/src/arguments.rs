@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{apply, completions, dead, dev, host, plugin, queue, run, task, tenant, test};
+use crate::commands::{apply, bench, completions, dead, dev, host, plugin, queue, run, task, tenant, test};
 use crate::console::Format;
 
 const EXIT_CODES: &str = "\
@@ -84,6 +84,8 @@ pub enum Command {
     Queue(queue::Arguments),
     /// Look at tenants.
     Tenant(tenant::Arguments),
+    /// Measure what a task costs on this machine.
+    Bench(bench::Arguments),
     /// Print completions for a shell.
     Completions(completions::Arguments),
 }

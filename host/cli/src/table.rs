@@ -80,7 +80,12 @@ pub fn write<R: Row>(console: Console, rows: &[R], mut meta: Value, nothing: &st
         console.note(nothing);
         return Ok(());
     }
-    console.line(render(R::COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>()))
+    console.line(text(rows))
+}
+
+/// Rows as a person reads them, headings first.
+pub fn text<R: Row>(rows: &[R]) -> String {
+    render(R::COLUMNS, &rows.iter().map(Row::cells).collect::<Vec<_>>())
 }
 
 fn render(columns: &[Column], rows: &[Vec<Cell>]) -> String {

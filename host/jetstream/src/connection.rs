@@ -24,7 +24,7 @@ const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 
 /// Commands that may wait for the connection's task: enough that tasks by the thousand never wait for room, little
 /// enough that an outage does not fill the memory.
-const COMMANDS_MAX: usize = 8192;
+pub(crate) const COMMANDS_MAX: usize = 8192;
 
 /// A connection to NATS. Clones share it.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 //! bounded, and every error says whose fault it is.
 
 mod api;
+mod baseline;
 mod bucket;
 mod connection;
 mod context;
@@ -33,6 +34,7 @@ mod version;
 mod watch;
 
 pub use api::{ADMIN_TIMEOUT, READ_TIMEOUT, RequestError, STORE_TIMEOUT};
+pub use baseline::{RawLoop, RawLoopError};
 pub use bucket::Expected;
 pub use connection::{CONNECT_TIMEOUT, ConnectError, Nats};
 pub use context::ContextError;

@@ -36,6 +36,7 @@ pub struct Metrics {
     pending: Family<QueueLabels, Gauge>,
     repeated: Family<QueueLabels, Counter>,
     lost_leases: Family<QueueLabels, Counter>,
+    settled: Counter,
     pub(crate) running: Gauge,
     pub(crate) slots: Gauge,
     pub(crate) connected: Gauge,
@@ -60,6 +61,7 @@ impl Metrics {
             pending: Family::default(),
             repeated: Family::default(),
             lost_leases: Family::default(),
+            settled: Counter::default(),
             running: Gauge::default(),
             slots: Gauge::default(),
             connected: Gauge::default(),
@@ -84,6 +86,11 @@ impl Metrics {
             "Attempts whose task went to another host meanwhile",
             metrics.lost_leases.clone(),
         );
+        registry.register(
+            "settled",
+            "Tasks that were finished: recorded, and acknowledged",
+            metrics.settled.clone(),
+        );
         registry.register("tasks_running", "Attempts that run now", metrics.running.clone());
         registry.register("host_slots", "Attempts that can run at once", metrics.slots.clone());
         registry.register(
@@ -97,6 +104,12 @@ impl Metrics {
             metrics.compile.clone(),
         );
         metrics
+    }
+
+    /// How many tasks were finished: recorded, and acknowledged.
+    #[must_use]
+    pub fn settled(&self) -> u64 {
+        self.settled.get()
     }
 
     /// The metrics of one queue, looked up once and counted without a look-up from then on.
@@ -114,6 +127,7 @@ impl Metrics {
             pending: self.pending.get_or_create_owned(&labels),
             repeated: self.repeated.get_or_create_owned(&labels),
             lost_leases: self.lost_leases.get_or_create_owned(&labels),
+            settled: self.settled.clone(),
         }))
     }
 }
@@ -131,6 +145,7 @@ struct Handles {
     pending: Gauge,
     repeated: Counter,
     lost_leases: Counter,
+    settled: Counter,
 }
 
 impl QueueMetrics {
@@ -153,6 +168,11 @@ impl QueueMetrics {
     /// A result was discarded because the task has one.
     pub(crate) fn repeated(&self) {
         self.0.repeated.inc();
+    }
+
+    /// A task was recorded and acknowledged.
+    pub(crate) fn settled(&self) {
+        self.0.settled.inc();
     }
 
     /// A task went to another host while it ran here.
@@ -192,6 +212,7 @@ mod tests {
             "saggar_task_duration_seconds_count{tenant=\"acme\",queue=\"hello\"} 1",
             "saggar_task_queued_seconds_count",
             "saggar_queue_pending",
+            "saggar_settled_total 0",
             "saggar_tasks_running 0",
             "saggar_host_slots 0",
             "saggar_nats_connected 0",

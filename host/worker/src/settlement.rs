@@ -167,8 +167,11 @@ impl Ended<'_> {
             }
             Put::Refused(_) => lane.metrics.repeated(),
         }
-        if let Err(error) = lease.delivery.ack().await {
-            tracing::warn!(%error, "an acknowledgement could not be sent; the task will be delivered again");
+        match lease.delivery.ack().await {
+            Ok(()) => lane.metrics.settled(),
+            Err(error) => {
+                tracing::warn!(%error, "an acknowledgement could not be sent; the task will be delivered again");
+            }
         }
         if past.revision > 0
             && let Err(error) = records.states.remove(past.revision).await

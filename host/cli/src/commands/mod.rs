@@ -1,6 +1,7 @@
 //! The commands, one file for each group of them.
 
 pub mod apply;
+pub mod bench;
 pub mod completions;
 pub mod dead;
 pub mod dead_letter;

@@ -1,0 +1,138 @@
+//! A whole run: row after row, until all are measured or the time is over.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use saggar_jetstream::{
+    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, TenantsError,
+};
+use saggar_sandbox::{CacheError, Refused, SandboxError};
+use saggar_worker::HostError;
+use serde::Serialize;
+use tempfile::TempDir;
+
+use crate::components::Components;
+use crate::figure::{Cell, Row};
+use crate::machine::Machine;
+use crate::rows;
+use crate::scale::Scale;
+use crate::stage::Stage;
+
+/// What to measure.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How much.
+    pub scale: Scale,
+    /// Which rows; empty: all of them.
+    pub rows: Vec<&'static str>,
+    /// What runs in the sandbox.
+    pub components: Components,
+}
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// What it was measured on.
+    pub machine: Machine,
+    /// The lines, in the order of [`crate::NAMES`].
+    pub rows: Vec<Row>,
+}
+
+/// Why a row could not be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A component was not built.
+    #[error("the component {} cannot be read ({error}); build it with `make guests`", path.display())]
+    Component {
+        /// Where it should be.
+        path: PathBuf,
+        /// What went wrong.
+        error: io::Error,
+    },
+    /// A directory for what is compiled could not be made.
+    #[error("a temporary directory cannot be made: {0}")]
+    Directory(#[source] io::Error),
+    /// There is no nats-server.
+    #[error(transparent)]
+    Server(#[from] LocalServerError),
+    /// The server cannot be used.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// Streams could not be made.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// A tenant could not be made.
+    #[error(transparent)]
+    Tenant(#[from] TenantsError),
+    /// A component could not be stored.
+    #[error(transparent)]
+    Push(#[from] PluginsError),
+    /// A task could not be published.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The limit could not be measured.
+    #[error(transparent)]
+    RawLoop(#[from] RawLoopError),
+    /// The sandbox does not start here.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The cache of compiled code cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The component cannot be run.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The host does not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// Nothing moved any more.
+    #[error("the drain stood still after {settled} of {total} tasks")]
+    Standstill {
+        /// Tasks that were settled.
+        settled: u64,
+        /// Tasks there were.
+        total: u64,
+    },
+    /// The row was not begun.
+    #[error("left out: the time for the whole run was over")]
+    NoTimeLeft,
+}
+
+/// What all rows need.
+pub(crate) struct Setting<'a> {
+    pub(crate) scale: Scale,
+    pub(crate) components: &'a Components,
+    /// Holds compiled code, for as long as the run lasts.
+    pub(crate) cache: TempDir,
+}
+
+/// Measures; `progress` hears the name of each row before it is begun.
+///
+/// # Errors
+/// Nothing at all can be measured. A single row that cannot says so in its place.
+pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> Result<Report, BenchError> {
+    let begun = Instant::now();
+    let cache = tempfile::Builder::new().prefix("saggar-bench-").tempdir().map_err(BenchError::Directory)?;
+    let setting = Setting { scale: options.scale, components: &options.components, cache };
+    let mut rows = Vec::new();
+    let wanted =
+        rows::NAMES.into_iter().filter(|name| options.rows.is_empty() || options.rows.contains(name));
+    for name in wanted {
+        progress(name);
+        let figures = if begun.elapsed() < options.scale.bound {
+            rows::measure(name, &setting).await
+        } else {
+            Err(BenchError::NoTimeLeft)
+        };
+        match figures {
+            Ok(figures) => {
+                rows.extend(figures.into_iter().map(|figure| Row { name, cell: Cell::Measured(figure) }));
+            }
+            Err(error) => rows.push(Row { name, cell: Cell::Missing(error.to_string()) }),
+        }
+    }
+    let server = Stage::start(setting.cache.path().to_owned()).await.ok();
+    let release = server.map(|stage| stage.nats.server_version().to_string());
+    Ok(Report { machine: Machine::this(release), rows })
+}
