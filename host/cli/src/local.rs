@@ -92,7 +92,7 @@ impl Local {
             }
             Ok(headers) => {
                 request.limits = task.limits.tightened(headers.timeout);
-                request.task.headers = headers;
+                Arc::make_mut(&mut request.task).headers = headers;
                 self.sandbox.run(plugin, request, services, stop).await
             }
         };
@@ -104,7 +104,7 @@ impl Local {
 /// The tenant that a local task belongs to.
 #[must_use]
 pub fn tenant() -> TenantName {
-    Request::local(Bytes::new()).task.tenant
+    Request::local(Bytes::new()).task.tenant.clone()
 }
 
 fn refused(outcome: Outcome, reason: &str) -> Attempt {

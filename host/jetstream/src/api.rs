@@ -5,7 +5,8 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, Message, Request, RequestErrorKind};
+use async_nats::client::PublishError;
+use async_nats::{HeaderMap, Message, PublishErrorKind, Request, RequestErrorKind};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -210,14 +211,20 @@ impl Nats {
         payload: Bytes,
     ) -> Result<Stored, RequestError> {
         let answer = self.request(doing, subject, headers, payload, STORE_TIMEOUT).await?;
-        let read: StoreAnswer = read(doing, &answer.payload)?;
-        match read.error {
-            Some(refusal) => Err(refusal.doing(doing)),
-            None if read.seq == 0 => {
-                Err(RequestError::Unreadable { doing, reason: "it names no sequence".to_owned() })
-            }
-            None => Ok(Stored { sequence: read.seq, duplicate: read.duplicate }),
-        }
+        store_answer(doing, &answer.payload)
+    }
+
+    /// Sends a message to be stored, whose answer goes to `reply`.
+    pub(crate) async fn send_with_reply(
+        &self,
+        doing: &'static str,
+        subject: String,
+        reply: String,
+        headers: HeaderMap,
+        payload: Bytes,
+    ) -> Result<(), RequestError> {
+        let sending = self.client().publish_with_reply_and_headers(subject, reply, headers, payload);
+        self.sent(doing, sending).await
     }
 
     /// Asks JetStream's management interface. A `body` of `()` is no body.
@@ -273,19 +280,40 @@ impl Nats {
                 None => self.client().publish(subject, payload).await,
             }
         };
+        self.sent(doing, sending).await
+    }
+
+    /// Waits until the client has taken a message, which it does at once unless it is far behind.
+    async fn sent(
+        &self,
+        doing: &'static str,
+        sending: impl Future<Output = Result<(), PublishError>>,
+    ) -> Result<(), RequestError> {
         match tokio::time::timeout(STORE_TIMEOUT, sending).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(match error.kind() {
-                async_nats::PublishErrorKind::MaxPayloadExceeded => {
+                PublishErrorKind::MaxPayloadExceeded => {
                     RequestError::TooLarge { doing, max: self.max_payload() }
                 }
-                async_nats::PublishErrorKind::InvalidSubject => {
+                PublishErrorKind::InvalidSubject => {
                     RequestError::Unreadable { doing, reason: "the subject is not one".to_owned() }
                 }
-                async_nats::PublishErrorKind::Send => RequestError::Closed { doing },
+                PublishErrorKind::Send => RequestError::Closed { doing },
             }),
             Err(_) => Err(RequestError::TimedOut { doing, waited: STORE_TIMEOUT }),
         }
+    }
+}
+
+/// Reads what JetStream answers to a message it was to store.
+pub(crate) fn store_answer(doing: &'static str, json: &[u8]) -> Result<Stored, RequestError> {
+    let answer: StoreAnswer = read(doing, json)?;
+    match answer.error {
+        Some(refusal) => Err(refusal.doing(doing)),
+        None if answer.seq == 0 => {
+            Err(RequestError::Unreadable { doing, reason: "it names no sequence".to_owned() })
+        }
+        None => Ok(Stored { sequence: answer.seq, duplicate: answer.duplicate }),
     }
 }
 

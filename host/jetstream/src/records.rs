@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
+use bytes::Bytes;
 use futures::StreamExt as _;
 use saggar_model::{QueueName, RecordError, Subjects, TaskId, TaskResult, TenantName};
 
@@ -81,6 +83,10 @@ impl Results {
         Self { nats: nats.clone() }
     }
 
+    pub(crate) fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
     /// Stores a task's result for `ttl`, unless the task has one. Many may be under way at once.
     ///
     /// It is not tried again here. A caller that tries again after a time-out may be refused in favour of its own
@@ -95,17 +101,10 @@ impl Results {
         ttl: Duration,
     ) -> Result<Put, RecordsError> {
         const TRIES: usize = 3;
-        let subject = Subjects::of(tenant).result(&result.task.queue, &result.task.id);
+        let ResultMessage { subject, headers, payload } = ResultMessage::new(tenant, result, ttl);
         for _ in 0..TRIES {
-            let mut headers = built(result);
-            headers.set_number(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0);
-            headers.set_number(NATS_MESSAGE_TTL, ttl.as_secs().max(1));
-            let stored = self.nats.store(
-                "storing a result",
-                subject.clone(),
-                Some(headers.into_map()),
-                result.payload.clone(),
-            );
+            let stored =
+                self.nats.store("storing a result", subject.clone(), Some(headers.clone()), payload.clone());
             match stored.await {
                 Ok(_) => return Ok(Put::Stored),
                 Err(error) if error.is_wrong_sequence() => {}
@@ -222,6 +221,29 @@ impl Results {
         let headers = built(result).into_map();
         let doing = "forwarding a result";
         Ok(self.nats.send(doing, reply_to.to_owned(), Some(headers), result.payload.clone()).await?)
+    }
+}
+
+/// The message that stores a result, unless the task has one.
+#[derive(Debug, Clone)]
+pub struct ResultMessage {
+    pub(crate) subject: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) payload: Bytes,
+}
+
+impl ResultMessage {
+    /// The message that stores this result for `ttl`.
+    #[must_use]
+    pub fn new(tenant: &TenantName, result: &TaskResult, ttl: Duration) -> Self {
+        let mut headers = built(result);
+        headers.set_number(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0);
+        headers.set_number(NATS_MESSAGE_TTL, ttl.as_secs().max(1));
+        Self {
+            subject: Subjects::of(tenant).result(&result.task.queue, &result.task.id),
+            headers: headers.into_map(),
+            payload: result.payload.clone(),
+        }
     }
 }
 

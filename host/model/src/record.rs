@@ -158,7 +158,10 @@ fn push_receipt(
     sequence: Sequence,
     receipt: &Receipt,
 ) {
-    let millis = |duration: Duration| format!("{:.3}", duration.as_secs_f64() * 1e3);
+    let millis = |duration: Duration| {
+        let micros = duration.as_micros();
+        format!("{}.{:03}", micros / 1000, micros % 1000)
+    };
     headers.push((name::STATUS, outcome.as_str().to_owned()));
     headers.push((name::SEQ, sequence.to_string()));
     headers.push((name::ATTEMPT, receipt.attempt.to_string()));

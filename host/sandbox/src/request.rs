@@ -1,5 +1,6 @@
 //! What enters the sandbox and what leaves it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use saggar_model::{Ending, Limits, Task, TaskHeaders};
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The task, with its payload.
-    pub task: Task,
+    pub task: Arc<Task>,
     /// The number of the counted attempt, from 1.
     pub attempt: u32,
     /// What the attempt may use.
@@ -25,13 +26,13 @@ impl Request {
     pub fn local(payload: Bytes) -> Self {
         let valid = "the names of a local task are valid";
         Self {
-            task: Task {
+            task: Arc::new(Task {
                 tenant: "local".parse().expect(valid),
                 queue: "run".parse().expect(valid),
                 id: "local".parse().expect(valid),
                 payload,
                 headers: TaskHeaders::default(),
-            },
+            }),
             attempt: 1,
             limits: Limits::default(),
         }

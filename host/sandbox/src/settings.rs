@@ -65,6 +65,14 @@ const FIBER_STACK: usize = 2 * MIB;
 const KEEP_RESIDENT_WITH_SCAN: usize = MIB;
 const KEEP_RESIDENT_WITHOUT_SCAN: usize = 2 * MIB;
 
+/// The top of a fiber's stack that is cleared by writing zeros; what lies below is given back to the kernel. A small
+/// guest and the host calls it makes stay within it; more would be more to clear after each of them.
+const STACK_KEEP_RESIDENT: usize = 32 * KIB;
+
+/// So many pieces of memory are given back to the kernel at once: one call for all of them, and none is used again
+/// before it.
+const DECOMMIT_BATCH: usize = 32;
+
 /// Frames of a backtrace: the ones that tell where, not the whole recursion.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
@@ -138,7 +146,8 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     pool.linear_memory_keep_resident(if scan { KEEP_RESIDENT_WITH_SCAN } else { KEEP_RESIDENT_WITHOUT_SCAN });
     pool.table_keep_resident(64 * KIB);
-    pool.async_stack_keep_resident(64 * KIB);
+    pool.async_stack_keep_resident(STACK_KEEP_RESIDENT);
+    pool.decommit_batch_size(DECOMMIT_BATCH);
     pool
 }
 

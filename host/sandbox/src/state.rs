@@ -24,7 +24,7 @@ pub(crate) struct State {
     pub(crate) journal: SharedJournal,
     pub(crate) services: Arc<dyn Services>,
     pub(crate) progress: Progress,
-    pub(crate) task: Task,
+    pub(crate) task: Arc<Task>,
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
     pub(crate) host_calls: u64,

@@ -226,7 +226,7 @@ async fn a_guest_is_stopped_from_outside_wherever_it_is() {
 #[tokio::test]
 async fn there_is_nothing_around_a_guest() {
     let mut request = request("", Limits::default());
-    request.task.headers.visible = vec![("X-Customer".to_owned(), "7".to_owned())];
+    Arc::make_mut(&mut request.task).headers.visible = vec![("X-Customer".to_owned(), "7".to_owned())];
     request.attempt = 3;
     let attempt = SANDBOX.run(&guest("facts"), request, Arc::new(Silent), future::pending()).await;
     let facts: serde_json::Value = serde_json::from_slice(&output(&attempt).payload).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saggar_jetstream::{
     Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
-    ProvisionError, Provisioner, RequestError, Results, States, Tenants, TenantsError,
+    ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Tenants, TenantsError,
 };
 use saggar_model::{Ceilings, Health};
 use saggar_sandbox::{PluginCache, Sandbox};
@@ -15,11 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dispatch::Dispatcher;
+use crate::finish;
 use crate::leader;
 use crate::lease::Leases;
 use crate::metrics::Metrics;
 use crate::roster::Roster;
 use crate::runner::Workshop;
+use crate::scheduler::Scheduler;
 use crate::settlement::Records;
 use crate::watcher::Feed;
 
@@ -65,6 +67,9 @@ pub enum HostError {
     /// The tenants' records could not be read.
     #[error(transparent)]
     Tenants(#[from] TenantsError),
+    /// NATS does not answer.
+    #[error(transparent)]
+    Request(#[from] RequestError),
 }
 
 impl HostError {
@@ -76,6 +81,7 @@ impl HostError {
             Self::Dangerous(error) => error.fault(),
             Self::Join(error) => error.fault(),
             Self::Tenants(error) => error.fault(),
+            Self::Request(error) => error.fault(),
         }
     }
 }
@@ -149,17 +155,15 @@ impl Host {
         let membership = Hosts::new(&nats).join(info).await?;
 
         metrics.slots.set(i64::from(options.slots));
+        let results = Results::new(&nats);
+        let (writer, answers) = ResultWriter::open(&results).await?;
         let shared = Arc::new(Shared {
             name: options.name.clone(),
             memory: options.memory,
             ceilings: options.ceilings,
             sandbox,
             workshop: Workshop::new(Plugins::new(&nats), cache, metrics.clone()),
-            records: Records {
-                results: Results::new(&nats),
-                dead: DeadLetters::new(&nats),
-                states: States::new(&nats),
-            },
+            records: Records { results, writer, dead: DeadLetters::new(&nats), states: States::new(&nats) },
             leases: Leases::default(),
             feed: Feed::start(Events::new(&nats)),
             metrics: metrics.clone(),
@@ -170,7 +174,10 @@ impl Host {
             lost: CancellationToken::new(),
             nats: nats.clone(),
         });
-        let dispatcher = Dispatcher::start(options.slots, options.memory, metrics.clone());
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let scheduler =
+            Scheduler::new(options.slots, options.memory, u32::try_from(cores).unwrap_or(u32::MAX));
+        let dispatcher = Dispatcher::start(scheduler, metrics.clone());
         let roster = Roster::new(shared.clone(), dispatcher);
         let roster = tokio::spawn(roster.run(Tenants::new(&nats), shared.leaving.clone()));
         let leader = tokio::spawn(leader::lead(
@@ -181,6 +188,7 @@ impl Host {
         ));
         let leases = shared.leases.clone();
         let background = vec![
+            tokio::spawn(finish::follow(answers, shared.units.clone())),
             tokio::spawn(async move { leases.keep().await }),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];

@@ -13,17 +13,16 @@ use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_by
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::dispatch::{LaneHandle, PermitGuard};
+use crate::batch::{Batch, HOLD};
+use crate::dispatch::{LaneHandle, Permits};
 use crate::host::Shared;
 use crate::metrics::QueueMetrics;
+use crate::pace::Pace;
 use crate::runner::Runner;
 use crate::unit;
 
 /// How long one standing request waits for a task before it is made anew.
 const STAND: Duration = Duration::from_secs(30);
-
-/// How long a task is held for a permit before another host may have it.
-const HOLD: Duration = Duration::from_secs(5);
 
 /// The most tasks fetched at once; more would only wait.
 const FETCH_MAX: u32 = 256;
@@ -60,6 +59,7 @@ pub(crate) struct OpenLane {
     pub(crate) subjects: Subjects,
     pub(crate) source: TaskQueue,
     pub(crate) metrics: QueueMetrics,
+    pub(crate) pace: Pace,
     blocked: AtomicBool,
 }
 
@@ -163,6 +163,7 @@ impl Lane {
                         tenant,
                         queue,
                         source,
+                        pace: Pace::default(),
                         blocked: AtomicBool::new(false),
                     }));
                 }
@@ -239,7 +240,8 @@ impl Lane {
         }
         let more = u32::try_from(*waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
         let wanted = more + u32::from(held.is_some());
-        let Some(mut permits) = self.wait_for_permits(wanted, held.is_some()).await else {
+        let ahead = lane.pace.ahead();
+        let Some(permits) = self.wait_for_permits(wanted, ahead, held.is_some()).await else {
             if let Some(delivery) = held {
                 // Somebody else may be free; from here on this lane asks for permits before it pulls.
                 *waiting = waiting.saturating_add(1);
@@ -247,13 +249,12 @@ impl Lane {
             }
             return Ok(());
         };
-        if let Some(delivery) = held
-            && let Some(permit) = permits.pop()
-        {
-            start(lane, runner, delivery, permit);
+        let mut batch = Batch::open(lane.clone(), runner.clone(), self.permits.more(), permits);
+        if let Some(delivery) = held {
+            add(lane, &mut batch, delivery).await;
         }
-        if !permits.is_empty() {
-            *waiting = fetch(lane, runner, permits).await?;
+        if batch.left() > 0 {
+            *waiting = fetch(lane, &mut batch).await?;
         }
         Ok(())
     }
@@ -271,10 +272,10 @@ impl Lane {
     }
 
     /// Permits; nothing if the lane was stopped, or a task was held for too long.
-    async fn wait_for_permits(&self, wanted: u32, holding: bool) -> Option<Vec<PermitGuard>> {
-        let permits = self.permits.permits(wanted, holding);
+    async fn wait_for_permits(&self, wanted: u32, ahead: u32, holding: bool) -> Option<Permits> {
+        let permits = self.permits.permits(wanted, ahead, holding);
         tokio::select! {
-            permits = permits => Some(permits),
+            permits = permits => permits,
             () = self.stop.cancelled() => None,
             () = tokio::time::sleep(HOLD), if holding => None,
         }
@@ -323,29 +324,24 @@ async fn give_back_all(lane: &OpenLane, pull: Pull) {
     }
 }
 
-/// Fetches a task for each permit, as far as there are any; the answer is how many still wait.
-async fn fetch(
-    lane: &Arc<OpenLane>,
-    runner: &Arc<Runner>,
-    permits: Vec<PermitGuard>,
-) -> Result<u64, PullError> {
-    let mut pull = lane.source.pull(permits.len(), PullMode::Now, Duration::ZERO).await?;
-    let mut permits = permits.into_iter();
+/// Fetches a task for each slot, as far as there are any; the answer is how many still wait.
+async fn fetch(lane: &OpenLane, batch: &mut Batch) -> Result<u64, PullError> {
+    let most = usize::try_from(batch.left()).unwrap_or(usize::MAX);
+    let mut pull = lane.source.pull(most, PullMode::Now, Duration::ZERO).await?;
     let mut waiting = 0;
     while let Some(delivery) = pull.next().await {
         let delivery = delivery?;
         waiting = delivery.pending();
-        lane.metrics.pending(waiting);
-        match permits.next() {
-            Some(permit) => start(lane, runner, delivery, permit),
-            None => unit::give_back(lane, delivery).await,
-        }
+        add(lane, batch, delivery).await;
     }
-    // Fewer than there were permits for: the rest is held by others, or the queue's concurrency is used up. A
-    // standing request finds out when that changes.
-    Ok(if permits.len() == 0 { waiting } else { 0 })
+    lane.metrics.pending(waiting);
+    // Fewer than there were slots for: the rest is held by others, or the queue's concurrency is used up. A standing
+    // request finds out when that changes.
+    Ok(if batch.left() == 0 { waiting } else { 0 })
 }
 
-fn start(lane: &Arc<OpenLane>, runner: &Arc<Runner>, delivery: Delivery, permit: PermitGuard) {
-    lane.host.units.spawn(unit::live(lane.clone(), runner.clone(), delivery, permit));
+async fn add(lane: &OpenLane, batch: &mut Batch, delivery: Delivery) {
+    if let Some(refused) = batch.add(delivery) {
+        unit::give_back(lane, refused).await;
+    }
 }

@@ -4,7 +4,6 @@
 //! confirmation is older than the server's patience may run elsewhere by now: its result may still be written,
 //! because the first one counts, but nothing else may be said about it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt as _;
 use futures::stream;
 use saggar_jetstream::{ACK_WAIT, Delivery};
+use slab::Slab;
 
 /// How often the loop looks around.
 const LOOK_AROUND: Duration = Duration::from_secs(2);
@@ -24,7 +24,7 @@ const AT_ONCE: usize = 64;
 
 /// All tasks that this host has.
 #[derive(Clone, Default)]
-pub(crate) struct Leases(Arc<Mutex<HashMap<u64, Arc<Lease>>>>);
+pub(crate) struct Leases(Arc<Mutex<Slab<Arc<Lease>>>>);
 
 /// One of them.
 pub(crate) struct Lease {
@@ -65,22 +65,20 @@ impl Lease {
 pub(crate) struct LeaseGuard {
     pub(crate) lease: Arc<Lease>,
     leases: Leases,
-    key: u64,
+    key: usize,
 }
 
 impl Drop for LeaseGuard {
     fn drop(&mut self) {
-        self.leases.lock().remove(&self.key);
+        self.leases.lock().remove(self.key);
     }
 }
 
 impl Leases {
     /// Keeps a task that has just been delivered until the guard is dropped.
     pub(crate) fn take(&self, delivery: Delivery) -> LeaseGuard {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let key = NEXT.fetch_add(1, Ordering::Relaxed);
         let lease = Arc::new(Lease { delivery, began: Instant::now(), confirmed_ms: AtomicU64::new(0) });
-        self.lock().insert(key, lease.clone());
+        let key = self.lock().insert(lease.clone());
         LeaseGuard { lease, leases: self.clone(), key }
     }
 
@@ -90,13 +88,17 @@ impl Leases {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let due: Vec<_> =
-                self.lock().values().filter(|lease| lease.age() >= KEEP_AFTER).cloned().collect();
+            let due: Vec<_> = self
+                .lock()
+                .iter()
+                .filter(|(_, lease)| lease.age() >= KEEP_AFTER)
+                .map(|(_, lease)| lease.clone())
+                .collect();
             stream::iter(due).for_each_concurrent(AT_ONCE, |lease| async move { lease.keep().await }).await;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Arc<Lease>>> {
+    fn lock(&self) -> MutexGuard<'_, Slab<Arc<Lease>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,12 +4,15 @@
 //! sandbox and settles it, and nothing is remembered afterwards. Hosts keep no state: whatever matters when this
 //! process dies is in JetStream already.
 
+mod batch;
 mod dispatch;
+mod finish;
 mod host;
 mod lane;
 mod leader;
 mod lease;
 mod metrics;
+mod pace;
 mod roster;
 mod runner;
 pub mod scheduler;

@@ -8,15 +8,16 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
-use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, Put, Results, States};
+use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, ResultWriter, Results, States};
 use saggar_model::{
     DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Outcome, Receipt, Settlement, Task,
-    TaskRef, TaskResult, settle,
+    TaskResult, settle,
 };
 
+use crate::finish::Finishing;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
-use crate::runner::Runner;
+use crate::unit::Held;
 
 /// How long a record is tried to be written while NATS does not answer. Beyond it the task is left to whoever gets
 /// it next: many minutes of an outage are bridged, and no task hangs for ever.
@@ -33,6 +34,8 @@ const FULL_RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(crate) struct Records {
     pub(crate) results: Results,
+    /// The way for all results that need no second try.
+    pub(crate) writer: ResultWriter<Box<Finishing>>,
     pub(crate) dead: DeadLetters,
     pub(crate) states: States,
 }
@@ -46,11 +49,8 @@ pub(crate) struct Past {
 }
 
 /// An attempt that has ended, or a task that could not be run.
-pub(crate) struct Ended<'a> {
-    pub(crate) lane: &'a OpenLane,
-    pub(crate) runner: &'a Runner,
-    pub(crate) lease: &'a Lease,
-    pub(crate) task: &'a Task,
+pub(crate) struct Ended {
+    pub(crate) held: Held,
     pub(crate) past: Past,
     pub(crate) ending: Ending,
     pub(crate) receipt: Receipt,
@@ -59,54 +59,57 @@ pub(crate) struct Ended<'a> {
 /// A record could not be written, so that the message must not be acknowledged.
 pub(crate) struct Unsettled;
 
-impl Ended<'_> {
-    /// Settles the task.
-    pub(crate) async fn settle(self) -> Result<(), Unsettled> {
+impl Ended {
+    /// Sees to it that the task is settled. Does not wait for it: the guest's memory is free for the next task.
+    pub(crate) async fn settle(self) {
         let asked = match &self.ending {
             Ending::Succeeded(_) => None,
             Ending::Failed(failure) => failure.retry_after,
         };
         let chance = rand::rng().random();
         let outcome = self.ending.outcome();
-        match settle(outcome, asked, &self.past.history, &self.runner.spec.retry, chance) {
-            Settlement::Finish => self.finish(None).await,
+        let settlement = settle(outcome, asked, &self.past.history, &self.held.runner.spec.retry, chance);
+        if settlement == Settlement::Finish {
+            self.finishing(None).start().await;
+        } else {
+            let units = self.held.lane.host.units.clone();
+            units.spawn(self.carry_out(settlement));
+        }
+    }
+
+    async fn carry_out(self, settlement: Settlement) {
+        match settlement {
+            Settlement::Finish => self.finishing(None).insist().await,
             Settlement::DeadLetter => self.dead_letter().await,
             Settlement::Retry { after } => {
                 let after = after.min(NAK_DELAY_MAX);
-                if self.runner.spec.events {
+                if self.held.runner.spec.events {
                     self.publish_retrying(after);
                 }
-                self.give_back(after).await
+                self.give_back(after).await;
             }
             Settlement::GiveBack { after } => self.give_back(after.min(NAK_DELAY_MAX)).await,
         }
     }
 
-    fn reference(&self) -> TaskRef {
-        TaskRef { queue: self.task.queue.clone(), id: self.task.id.clone() }
-    }
-
-    fn sequence(&self) -> u64 {
-        self.lease.delivery.stream_sequence()
-    }
-
-    async fn dead_letter(self) -> Result<(), Unsettled> {
-        let Ending::Failed(failure) = &self.ending else { return self.finish(None).await };
+    async fn dead_letter(self) {
+        let Ending::Failed(failure) = &self.ending else { return self.finishing(None).insist().await };
         if !self.may_still_speak() {
-            return Ok(());
+            return;
         }
         let letter = self.letter(failure);
-        let put = self.put_dead(&letter).await?;
-        self.finish(Some(put)).await
+        match self.put_dead(&letter).await {
+            Ok(put) => self.finishing(Some(put)).insist().await,
+            Err(unsettled) => self.held.report_unsettled(unsettled),
+        }
     }
 
     fn letter(&self, failure: &Failure) -> DeadLetter {
-        let delivery = &self.lease.delivery;
-        let payload = delivery.payload().clone();
+        let delivery = &self.held.lease().delivery;
         DeadLetter::new(
-            &self.reference(),
-            self.sequence(),
-            payload,
+            &self.held.reference(),
+            self.held.sequence(),
+            delivery.payload().clone(),
             delivery.headers(),
             failure,
             &self.receipt,
@@ -115,19 +118,19 @@ impl Ended<'_> {
 
     /// Stores a dead letter; while there is no room the queue stops, and goes on by itself when there is.
     async fn put_dead(&self, letter: &DeadLetter) -> Result<DeadPut, Unsettled> {
-        let (task, sequence) = (self.task, self.sequence());
-        let dead = &self.lane.host.records.dead;
+        let Held { lane, task, .. } = &self.held;
+        let dead = &lane.host.records.dead;
         loop {
             let put = persist("dead letter", DeadError::fault, is_full, || {
-                dead.put(&task.tenant, &task.queue, &task.id, sequence, letter)
+                dead.put(&task.tenant, &task.queue, &task.id, self.held.sequence(), letter)
             });
             match put.await {
                 Ok(put) => {
-                    self.lane.set_blocked(false);
+                    lane.set_blocked(false);
                     return Ok(put);
                 }
                 Err(Some(DeadError::Full { .. })) => {
-                    self.lane.set_blocked(true);
+                    lane.set_blocked(true);
                     tokio::time::sleep(FULL_RETRY).await;
                 }
                 Err(_) => return Err(Unsettled),
@@ -135,67 +138,32 @@ impl Ended<'_> {
         }
     }
 
-    /// Stores the result and acknowledges. `dead` is the dead letter that was stored for it.
-    async fn finish(self, dead: Option<DeadPut>) -> Result<(), Unsettled> {
-        let reference = self.reference();
-        let sequence = self.sequence();
-        let Self { lane, runner, lease, task, past, ending, receipt } = self;
-        let records = &lane.host.records;
-        let traceparent = task.headers.traceparent.clone();
-        let result = TaskResult::new(reference, sequence, ending, receipt, traceparent);
-        let ttl = Duration::from_secs(runner.spec.results_ttl);
-        let put = persist(
-            "result",
-            saggar_jetstream::RecordsError::fault,
-            |_| false,
-            || records.results.put(&task.tenant, &result, ttl),
-        );
-        match put.await.map_err(|_| Unsettled)? {
-            Put::Stored => {
-                if let Some(reply_to) = &task.headers.reply_to
-                    && let Err(error) = records.results.forward(reply_to, &result).await
-                {
-                    tracing::warn!(%error, "a result could not be sent to its reply subject");
-                }
-            }
-            Put::Refused(stored) if stored.sequence == sequence => {
-                // A twin was faster. Its success makes the dead letter of this failure untrue.
-                lane.metrics.lost_lease();
-                if let Some(dead) = dead.filter(|_| !stored.outcome.is_failure()) {
-                    remove_dead(records, task, &dead).await;
-                }
-            }
-            Put::Refused(_) => lane.metrics.repeated(),
-        }
-        match lease.delivery.ack().await {
-            Ok(()) => lane.metrics.settled(),
-            Err(error) => {
-                tracing::warn!(%error, "an acknowledgement could not be sent; the task will be delivered again");
-            }
-        }
-        if past.revision > 0
-            && let Err(error) = records.states.remove(past.revision).await
-        {
-            tracing::warn!(%error, "the state of a finished task stays behind");
-        }
-        Ok(())
+    /// The result to be stored. `dead` is the dead letter that was stored for it.
+    fn finishing(self, dead: Option<DeadPut>) -> Finishing {
+        let Self { held, past, ending, receipt } = self;
+        let traceparent = held.task.headers.traceparent.clone();
+        let result = TaskResult::new(held.reference(), held.sequence(), ending, receipt, traceparent);
+        Finishing { held, state: past.revision, result, dead }
     }
 
     /// Writes what the task has been through, then gives it back.
-    async fn give_back(self, after: Duration) -> Result<(), Unsettled> {
+    async fn give_back(self, after: Duration) {
         if !self.may_still_speak() {
-            return Ok(());
+            return;
         }
-        let Self { lane, lease, task, past, ending, .. } = self;
-        give_back(lane, lease, task, &past, ending.outcome(), after).await
+        let Self { held, past, ending, .. } = self;
+        let given = give_back(&held.lane, held.lease(), &held.task, &past, ending.outcome(), after).await;
+        if let Err(unsettled) = given {
+            held.report_unsettled(unsettled);
+        }
     }
 
     /// Whether the task is surely still this host's. If not, whoever has it now decides.
     fn may_still_speak(&self) -> bool {
-        let holds = self.lease.holds();
+        let holds = self.held.lease().holds();
         if !holds {
-            self.lane.metrics.lost_lease();
-            tracing::warn!(task = %self.reference(), tenant = %self.task.tenant,
+            self.held.lane.metrics.lost_lease();
+            tracing::warn!(task = %self.held.reference(), tenant = %self.held.task.tenant,
                 "the task went to another host meanwhile; what happened here is discarded");
         }
         holds
@@ -207,7 +175,7 @@ impl Ended<'_> {
             "outcome": self.ending.outcome(),
             "after_ms": u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
         });
-        self.lane.host.feed.publish(self.task, EventKind::Retrying, body);
+        self.held.lane.host.feed.publish(&self.held.task, EventKind::Retrying, body);
     }
 }
 
@@ -269,24 +237,12 @@ pub(crate) async fn complete(
     lease.delivery.ack().await.map_err(|_| Unsettled)
 }
 
-async fn remove_dead(records: &Records, task: &Task, dead: &DeadPut) {
-    let (DeadPut::Stored(name) | DeadPut::Already(name)) = dead;
-    let removed = match records.dead.get(&task.tenant, &task.queue, name).await {
-        Ok(Some(stored)) => records.dead.remove(&task.tenant, stored.sequence).await.map(|_| ()),
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
-    if let Err(error) = removed {
-        tracing::warn!(%error, "the dead letter of a task that succeeded elsewhere stays behind");
-    }
-}
-
 fn is_full(error: &DeadError) -> bool {
     matches!(error, DeadError::Full { .. })
 }
 
 /// Tries until it works, as long as trying again can help and patience lasts. `Err(None)`: patience is over.
-async fn persist<T, E, F>(
+pub(crate) async fn persist<T, E, F>(
     what: &'static str,
     fault: impl Fn(&E) -> Fault,
     is_final: impl Fn(&E) -> bool,

@@ -6,41 +6,71 @@ use std::time::SystemTime;
 
 use futures::FutureExt as _;
 use saggar_jetstream::Delivery;
-use saggar_model::{Ending, EventKind, Failure, Invalid, Outcome, Receipt, Task, TaskHeaders, TaskId};
+use saggar_model::{
+    Ending, EventKind, Failure, Invalid, Outcome, Receipt, Task, TaskHeaders, TaskId, TaskRef,
+};
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::dispatch::PermitGuard;
+use crate::dispatch::Slot;
 use crate::lane::OpenLane;
-use crate::lease::Lease;
+use crate::lease::{Lease, LeaseGuard};
 use crate::runner::{Program, Runner};
 use crate::settlement::{self, Ended, Past, Recalled, Unsettled};
 use crate::watcher::Watcher;
 
-/// Lives the life of one delivered task, from here to its settlement.
-pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, permit: PermitGuard) {
-    let guard = lane.host.leases.take(delivery);
-    let lease = &*guard.lease;
-    let (task, invalid) = read(&lane, lease);
-    if run_and_settle(&lane, &runner, lease, &task, invalid).await.is_err() {
-        tracing::error!(tenant = %task.tenant, queue = %task.queue, task = %task.id,
-            "the task could not be settled; it will be delivered again");
-    }
-    drop(guard);
-    drop(permit);
+/// A delivered task, and what it occupies on this host until it is settled.
+pub(crate) struct Held {
+    pub(crate) lane: Arc<OpenLane>,
+    pub(crate) runner: Arc<Runner>,
+    pub(crate) task: Arc<Task>,
+    guard: LeaseGuard,
+    _slot: Slot,
+    /// A host that leaves waits for it.
+    _counted: TaskTrackerToken,
 }
 
-async fn run_and_settle(
-    lane: &Arc<OpenLane>,
-    runner: &Runner,
-    lease: &Lease,
-    task: &Task,
-    invalid: Option<Invalid>,
-) -> Result<(), Unsettled> {
-    let past = match settlement::recall(lane, lease, task, runner.spec.once).await? {
-        Recalled::Settled(stored) => return settlement::complete(lane, lease, task, &stored).await,
-        Recalled::Open(past) => past,
-    };
-    let queued = SystemTime::now().duration_since(lease.delivery.published()).unwrap_or_default();
+impl Held {
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.guard.lease
+    }
+
+    pub(crate) fn reference(&self) -> TaskRef {
+        TaskRef { queue: self.task.queue.clone(), id: self.task.id.clone() }
+    }
+
+    pub(crate) fn sequence(&self) -> u64 {
+        self.lease().delivery.stream_sequence()
+    }
+
+    /// Says that a task is left to whoever gets it next.
+    pub(crate) fn report_unsettled(&self, _: Unsettled) {
+        let Task { tenant, queue, id, .. } = &*self.task;
+        tracing::error!(%tenant, %queue, task = %id, "the task could not be settled; it will be delivered again");
+    }
+}
+
+/// Lives the life of one delivered task, from here to the end of its run. Its settlement goes on by itself.
+pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
+    let guard = lane.host.leases.take(delivery);
+    let (task, invalid) = read(&lane, &guard.lease);
+    let counted = lane.host.units.token();
+    let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, _counted: counted };
+    match settlement::recall(&held.lane, held.lease(), &held.task, held.runner.spec.once).await {
+        Ok(Recalled::Open(past)) => run_and_settle(held, past, invalid).await,
+        Ok(Recalled::Settled(stored)) => {
+            if let Err(unsettled) = settlement::complete(&held.lane, held.lease(), &held.task, &stored).await
+            {
+                held.report_unsettled(unsettled);
+            }
+        }
+        Err(unsettled) => held.report_unsettled(unsettled),
+    }
+}
+
+async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
+    let Held { lane, runner, task, .. } = &held;
+    let queued = SystemTime::now().duration_since(held.lease().delivery.published()).unwrap_or_default();
     let receipt = |attempt, usage: Usage| Receipt {
         fuel: usage.fuel,
         peak_memory: usage.peak_memory,
@@ -60,12 +90,13 @@ async fn run_and_settle(
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
             let Attempt { ending, usage } = run(lane, runner, plugin, task, attempt).await;
+            lane.pace.ran(usage.duration);
             (uncounted_if_leaving(lane, ending), receipt(attempt, usage))
         }
     };
     lane.metrics.attempt(ending.outcome(), &receipt);
     report(task, &ending, &receipt);
-    Ended { lane, runner, lease, task, past, ending, receipt }.settle().await
+    Ended { held, past, ending, receipt }.settle().await;
 }
 
 /// Gives a task back that was never started, because the host leaves or is too busy.
@@ -119,9 +150,15 @@ fn runnable<'a>(runner: &'a Runner, task: &Task, invalid: Option<Invalid>) -> Re
     }
 }
 
-async fn run(lane: &Arc<OpenLane>, runner: &Runner, plugin: &Plugin, task: &Task, attempt: u32) -> Attempt {
+async fn run(
+    lane: &Arc<OpenLane>,
+    runner: &Runner,
+    plugin: &Plugin,
+    task: &Arc<Task>,
+    attempt: u32,
+) -> Attempt {
     let host = &lane.host;
-    let watcher = Watcher::new(host.feed.clone(), task, attempt, host.leaving.clone());
+    let watcher = Watcher::new(lane.clone(), task, attempt);
     if runner.spec.events {
         host.feed.publish(
             task,

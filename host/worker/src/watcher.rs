@@ -10,7 +10,8 @@ use saggar_model::{EventKind, QueueName, Task, TaskId, TenantName};
 use saggar_sandbox::{LogLine, LogSource, Services};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+
+use crate::lane::OpenLane;
 
 /// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
 const ON_THEIR_WAY: usize = 1024;
@@ -52,22 +53,19 @@ impl Feed {
 
 /// The services of one attempt.
 pub(crate) struct Watcher {
-    feed: Feed,
-    tenant: TenantName,
-    queue: QueueName,
+    lane: Arc<OpenLane>,
     task: TaskId,
     attempt: u32,
-    leaving: CancellationToken,
 }
 
 impl Watcher {
-    pub(crate) fn new(feed: Feed, task: &Task, attempt: u32, leaving: CancellationToken) -> Arc<Self> {
-        let (tenant, queue, task) = (task.tenant.clone(), task.queue.clone(), task.id.clone());
-        Arc::new(Self { feed, tenant, queue, task, attempt, leaving })
+    pub(crate) fn new(lane: Arc<OpenLane>, task: &Task, attempt: u32) -> Arc<Self> {
+        Arc::new(Self { lane, task: task.id.clone(), attempt })
     }
 
     fn publish(&self, kind: EventKind, body: Value) {
-        self.feed.send(&self.tenant, &self.queue, &self.task, kind, body);
+        let OpenLane { host, tenant, queue, .. } = &*self.lane;
+        host.feed.send(tenant, queue, &self.task, kind, body);
     }
 }
 
@@ -96,6 +94,6 @@ impl Services for Watcher {
     }
 
     fn cancelled(&self) -> bool {
-        self.leaving.is_cancelled()
+        self.lane.host.leaving.is_cancelled()
     }
 }

@@ -88,7 +88,7 @@ impl std::str::FromStr for LogFormat {
 
 impl WorkerConfig {
     /// Enough to hide the waiting of many small tasks behind each other.
-    pub const SLOTS_DEFAULT: u32 = 64;
+    pub const SLOTS_DEFAULT: u32 = 256;
     /// The sandbox reserves address space for every slot; beyond this the reservation itself would be the cost.
     pub const SLOTS_MAX: u32 = 10_000;
     /// What a small machine can spare.

@@ -1,0 +1,65 @@
+//! How long a queue's tasks take, and so how many of them one guest's memory is good for.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// Tasks that wait behind another are to start within this: no longer than a host takes to notice anything else.
+const WAIT: Duration = Duration::from_millis(5);
+
+/// The most that may wait behind another; more would not make a request to the server any cheaper.
+const AHEAD_MAX: u64 = 64;
+
+/// One part in so many is how far the estimate follows a shorter task. It follows a longer one half the way.
+const FOLLOW: u64 = 8;
+
+/// An estimate of run times that believes in long ones at once and in short ones after a while.
+#[derive(Debug, Default)]
+pub(crate) struct Pace {
+    /// Nanoseconds; 0 if nothing has run.
+    mean: AtomicU64,
+}
+
+impl Pace {
+    /// A task ran for so long. Of two that are told at once, one may be forgotten.
+    pub(crate) fn ran(&self, duration: Duration) {
+        let ran = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let mean = match self.mean.load(Ordering::Relaxed) {
+            0 => ran,
+            mean if ran > mean => mean + (ran - mean) / 2,
+            mean => mean - (mean - ran) / FOLLOW,
+        };
+        self.mean.store(mean, Ordering::Relaxed);
+    }
+
+    /// How many tasks can run one after another before the last has waited too long; 1 if nothing is known.
+    pub(crate) fn ahead(&self) -> u32 {
+        let wait = u64::try_from(WAIT.as_nanos()).unwrap_or(u64::MAX);
+        match self.mean.load(Ordering::Relaxed) {
+            0 => 1,
+            mean => u32::try_from((wait / mean).clamp(1, AHEAD_MAX)).unwrap_or(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_waits_behind_a_task_of_unknown_length() {
+        assert_eq!(Pace::default().ahead(), 1);
+    }
+
+    #[test]
+    fn short_tasks_may_wait_behind_each_other_and_long_ones_may_not() {
+        let pace = Pace::default();
+        pace.ran(Duration::from_micros(20));
+        assert_eq!(pace.ahead(), 64);
+        pace.ran(Duration::from_secs(1));
+        assert_eq!(pace.ahead(), 1, "one long task is believed");
+        for _ in 0..200 {
+            pace.ran(Duration::from_micros(20));
+        }
+        assert_eq!(pace.ahead(), 64, "many short ones are, too");
+    }
+}
