@@ -12,15 +12,16 @@ const ONCE: &str = "retry = { attempts = 1 }";
 async fn hostile_tasks_end_in_their_outcomes_and_the_neighbours_in_theirs() {
     let stage = Stage::new("hostile").await;
     let _host = stage.host("host-1", "").await;
-    let short = format!("{ONCE}\nlimits = {{ fuel = 100_000_000, timeout = '500ms' }}");
+    let little_fuel = format!("{ONCE}\nlimits = {{ fuel = 100_000_000 }}");
+    let little_time = format!("{ONCE}\nlimits = {{ timeout = '500ms' }}");
     stage
         .apply_queues(&[
             ("echo", "echo", ""),
-            ("spin", "spin", &short),
+            ("spin", "spin", &little_fuel),
             ("hog", "hog", ONCE),
             ("panics", "panics", ONCE),
             ("recurses", "recurses", ONCE),
-            ("sleeps", "sleeps", &short),
+            ("sleeps", "sleeps", &little_time),
             ("returns", "returns", ONCE),
         ])
         .await;

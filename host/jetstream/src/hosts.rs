@@ -1,5 +1,6 @@
 //! Which hosts live: each keeps a record that dies with it.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -250,9 +251,16 @@ async fn heartbeat(
             changed = updates.changed() => if changed.is_err() { return },
         }
         let value = encoded(&updates.borrow_and_update());
-        let renewed = tokio::select! {
-            renewed = hold.renew(DOING, &value) => renewed,
-            _ = &mut stopped => break,
+        let renewed = {
+            let mut renewing = pin!(hold.renew(DOING, &value));
+            tokio::select! {
+                renewed = &mut renewing => renewed,
+                _ = &mut stopped => {
+                    // Given up half way, the record would have a revision that nobody here knows, and stay.
+                    let _ = tokio::time::timeout(HEARTBEAT, renewing).await;
+                    break;
+                }
+            }
         };
         let now = match renewed {
             Ok(Holder::Us) => Standing::Member,

@@ -24,7 +24,7 @@ Every key of the file can be set as SAGGAR_<SECTION>__<KEY>, too, which then tak
   replicas = 1                    # copies of every stream: 3 in a cluster
   [host]
   name = \"host-1\"                 # absent: the machine's
-  slots = 64                      # tasks at once
+  slots = 256                     # tasks at once
   memory = \"4GiB\"                 # guest memory at once
   drain = \"30s\"                   # what running tasks get to end, once told to stop
   cache = \"~/.cache/saggar\"

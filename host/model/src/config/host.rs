@@ -44,7 +44,7 @@ pub struct NatsConfig {
 pub struct WorkerConfig {
     /// Name of the host, unique among the hosts of one NATS; absent: the machine's.
     pub name: Option<String>,
-    /// Tasks at once.
+    /// Tasks held at once: those that run, those that are next, and those whose result is being stored.
     pub slots: u32,
     /// Guest memory at once, in bytes.
     pub memory: u64,
@@ -87,7 +87,7 @@ impl std::str::FromStr for LogFormat {
 }
 
 impl WorkerConfig {
-    /// Enough to hide the waiting of many small tasks behind each other.
+    /// Enough to hide the waiting of many small tasks behind each other; with fewer, small tasks wait for the server.
     pub const SLOTS_DEFAULT: u32 = 256;
     /// The sandbox reserves address space for every slot; beyond this the reservation itself would be the cost.
     pub const SLOTS_MAX: u32 = 10_000;
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn an_empty_file_is_a_host_with_defaults() {
         let config = parse("").unwrap();
-        assert_eq!(config.host.slots, 64);
+        assert_eq!(config.host.slots, WorkerConfig::SLOTS_DEFAULT);
         assert_eq!(config.host.drain, Duration::from_secs(30));
         assert_eq!(config.admin.listen.to_string(), "127.0.0.1:7070");
         assert_eq!(config.ceilings, Ceilings::default());
