@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use saggar_jetstream::{
-    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, TenantsError,
+    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, RecordsError, TenantsError,
 };
-use saggar_sandbox::{CacheError, Refused, SandboxError};
+use saggar_sandbox::{BareError, CacheError, Refused, SandboxError};
 use saggar_worker::HostError;
 use serde::Serialize;
 use tempfile::TempDir;
@@ -71,6 +71,9 @@ pub enum BenchError {
     /// A task could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// A result could not be read.
+    #[error(transparent)]
+    Result(#[from] RecordsError),
     /// The limit could not be measured.
     #[error(transparent)]
     RawLoop(#[from] RawLoopError),
@@ -94,9 +97,39 @@ pub enum BenchError {
         /// Tasks there were.
         total: u64,
     },
+    /// An attempt that has to succeed did not.
+    #[error("an attempt failed: {0}")]
+    Attempt(String),
+    /// The limit of an attempt could not be measured.
+    #[error(transparent)]
+    Bare(#[from] BareError),
+    /// A thread could not be set up.
+    #[error("a thread cannot be set up: {0}")]
+    Runtime(#[source] io::Error),
+    /// Not all tasks went to sleep, or the process did not stop growing.
+    #[error(
+        "{running} of {count} tasks run, or they still take more memory; many mappings may need a higher \
+         vm.max_map_count"
+    )]
+    NotAsleep {
+        /// Tasks that run.
+        running: u64,
+        /// Tasks that should.
+        count: u32,
+    },
     /// The row was not begun.
     #[error("left out: the time for the whole run was over")]
     NoTimeLeft,
+    /// The row was not ended.
+    #[error("broken off: the time for the whole run was over")]
+    BrokenOff,
+}
+
+impl BenchError {
+    /// So many tasks of so many were settled, and then no more.
+    pub(crate) fn standstill(settled: usize, total: usize) -> Self {
+        Self::Standstill { settled: settled as u64, total: total as u64 }
+    }
 }
 
 /// What all rows need.
@@ -121,7 +154,10 @@ pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> R
     for name in wanted {
         progress(name);
         let figures = if begun.elapsed() < options.scale.bound {
-            rows::measure(name, &setting).await
+            let end = begun + options.scale.bound + options.scale.grace;
+            tokio::time::timeout_at(end.into(), rows::measure(name, &setting))
+                .await
+                .unwrap_or(Err(BenchError::BrokenOff))
         } else {
             Err(BenchError::NoTimeLeft)
         };
@@ -132,7 +168,13 @@ pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> R
             Err(error) => rows.push(Row { name, cell: Cell::Missing(error.to_string()) }),
         }
     }
-    let server = Stage::start(setting.cache.path().to_owned()).await.ok();
-    let release = server.map(|stage| stage.nats.server_version().to_string());
+    let release = match Stage::start(&setting).await {
+        Ok(stage) => {
+            let release = stage.nats.server_version().to_string();
+            stage.end().await;
+            Some(release)
+        }
+        Err(_) => None,
+    };
     Ok(Report { machine: Machine::this(release), rows })
 }

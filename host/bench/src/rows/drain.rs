@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use crate::bench::{BenchError, Setting};
+use crate::drained::Drained;
 use crate::figure::{Figure, Goal, Unit};
 use crate::samples::Pairs;
-use crate::stage::{Drained, Side, Stage, by_turns};
+use crate::stage::Stage;
+use crate::turns::{Side, by_turns};
 
 /// Bytes of a small task, in and out.
 pub(crate) const SMALL: usize = 256;
@@ -49,7 +51,7 @@ pub(crate) async fn drain(
     total: u64,
     payload: &Bytes,
 ) -> Result<Drained, BenchError> {
-    let stage = Stage::start(setting.cache.path().to_owned()).await?;
+    let stage = Stage::start(setting).await?;
     let tenants = stage.tenants(tenants, &setting.components.read("echo")?).await?;
     let each = total / tenants.len() as u64;
     stage.fill(&tenants, each, payload).await?;
