@@ -1,23 +1,23 @@
 //! A whole run: row after row, until all are measured or the time is over.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use saggar_jetstream::{
-    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, RecordsError, TenantsError,
+    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, RecordsError,
+    TenantsError,
 };
 use saggar_sandbox::{BareError, CacheError, Refused, SandboxError};
 use saggar_worker::HostError;
 use serde::Serialize;
-use tempfile::TempDir;
 
 use crate::components::Components;
 use crate::figure::{Cell, Row};
 use crate::machine::Machine;
 use crate::rows;
 use crate::scale::Scale;
-use crate::stage::Stage;
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -133,11 +133,14 @@ impl BenchError {
 }
 
 /// What all rows need.
+#[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
     pub(crate) scale: Scale,
     pub(crate) components: &'a Components,
-    /// Holds compiled code, for as long as the run lasts.
-    pub(crate) cache: TempDir,
+    /// Where hosts keep compiled code.
+    pub(crate) cache: &'a Path,
+    /// Release of nats-server, once one was needed.
+    pub(crate) server: &'a OnceLock<String>,
 }
 
 /// Measures; `progress` hears the name of each row before it is begun.
@@ -147,7 +150,13 @@ pub(crate) struct Setting<'a> {
 pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> Result<Report, BenchError> {
     let begun = Instant::now();
     let cache = tempfile::Builder::new().prefix("saggar-bench-").tempdir().map_err(BenchError::Directory)?;
-    let setting = Setting { scale: options.scale, components: &options.components, cache };
+    let server = OnceLock::new();
+    let setting = Setting {
+        scale: options.scale,
+        components: &options.components,
+        cache: cache.path(),
+        server: &server,
+    };
     let mut rows = Vec::new();
     let wanted =
         rows::NAMES.into_iter().filter(|name| options.rows.is_empty() || options.rows.contains(name));
@@ -168,13 +177,5 @@ pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> R
             Err(error) => rows.push(Row { name, cell: Cell::Missing(error.to_string()) }),
         }
     }
-    let release = match Stage::start(&setting).await {
-        Ok(stage) => {
-            let release = stage.nats.server_version().to_string();
-            stage.end().await;
-            Some(release)
-        }
-        Err(_) => None,
-    };
-    Ok(Report { machine: Machine::this(release), rows })
+    Ok(Report { machine: Machine::this(server.into_inner()), rows })
 }

@@ -16,7 +16,7 @@ pub struct Machine {
     pub memory: u64,
     /// Release of the kernel.
     pub kernel: String,
-    /// Release of nats-server; nothing if there is none.
+    /// Release of nats-server; nothing if no row needed one.
     pub nats_server: Option<String>,
     /// Release of Saggar.
     pub saggar: &'static str,

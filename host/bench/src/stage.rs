@@ -32,6 +32,9 @@ const SETTING_UP: usize = 16;
 /// Tasks at once, for a host as for the raw loop: the pipeline is equally deep.
 pub(crate) const IN_FLIGHT: u32 = WorkerConfig::SLOTS_DEFAULT;
 
+/// What the tenants of a stage may store of each kind together. A local server has room for three times as much.
+const STORE: u64 = 300 << 30;
+
 /// How long closing a connection may take.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -39,37 +42,46 @@ const CLOSING: Duration = Duration::from_secs(5);
 pub(crate) struct Stage {
     pub(crate) server: LocalServer,
     pub(crate) nats: Nats,
-    pub(crate) cache: PathBuf,
+    cache: PathBuf,
 }
 
 impl Stage {
+    /// Starts a server, lets `act` happen, and ends the server however it went.
+    pub(crate) async fn with<T>(
+        setting: &Setting<'_>,
+        act: impl AsyncFnOnce(&Self) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        let stage = Self::start(setting).await?;
+        let done = act(&stage).await;
+        stage.end().await;
+        done
+    }
+
     /// Starts a server.
     pub(crate) async fn start(setting: &Setting<'_>) -> Result<Self, BenchError> {
         let server = LocalServer::start(StartOptions::default()).await?;
         let nats = Nats::connect(&Target::at(&server.url()), "saggar bench").await?;
+        setting.server.get_or_init(|| nats.server_version().to_string());
         Provisioner::new(&nats, 1).ensure_common().await?;
-        Ok(Self { server, nats, cache: setting.cache.path().to_owned() })
+        Ok(Self { server, nats, cache: setting.cache.to_owned() })
     }
 
-    /// Makes a tenant whose queue runs `component` within `limits`.
-    pub(crate) async fn tenant(
+    /// Makes so many tenants whose queues run `component` within `limits`, and gives their names.
+    pub(crate) async fn tenants(
         &self,
-        tenant: &TenantName,
-        component: Bytes,
+        count: u32,
+        component: &Bytes,
         limits: Limits,
-    ) -> Result<(), BenchError> {
-        let record = record(tenant, Digest::of(&component), limits);
-        self.push(tenant, component).await?;
-        self.make_streams(&record).await?;
-        self.announce(&record).await
-    }
-
-    /// Makes so many tenants, and gives their names.
-    pub(crate) async fn tenants(&self, count: u32, component: &Bytes) -> Result<Vec<TenantName>, BenchError> {
+    ) -> Result<Vec<TenantName>, BenchError> {
+        let digest = Digest::of(component);
         stream::iter(0..count)
             .map(|number| async move {
                 let tenant = tenant_name(number);
-                self.tenant(&tenant, component.clone(), Limits::default()).await.map(|()| tenant)
+                let record = record(&tenant, count, digest, limits);
+                self.push(&tenant, component.clone()).await?;
+                self.make_streams(&record).await?;
+                self.announce(&record).await?;
+                Ok(tenant)
             })
             .buffered(SETTING_UP)
             .try_collect()
@@ -116,20 +128,30 @@ impl Stage {
         Ok(())
     }
 
-    /// Sets a worker to work on these tenants.
-    pub(crate) async fn work(&self, side: Side, tenants: &[TenantName]) -> Result<Worker, BenchError> {
+    /// Sets a worker to work on these tenants, lets `act` happen, and ends the worker however it went.
+    pub(crate) async fn work<T>(
+        &self,
+        side: Side,
+        tenants: &[TenantName],
+        act: impl AsyncFnOnce(&Worker) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
         match side {
-            Side::Ours => self.host(HostSize::default()).await,
+            Side::Ours => self.host(HostSize::default(), act).await,
             Side::Limit => {
                 let queues = tenants.iter().map(|tenant| (tenant.clone(), queue_name()));
-                Ok(Worker::Raw(RawLoop::start(&self.server.url(), queues, IN_FLIGHT as usize).await?))
+                let raw = RawLoop::start(&self.server.url(), queues, IN_FLIGHT as usize).await?;
+                act_with(Worker::Raw(raw), act).await
             }
         }
     }
 
-    /// Sets a host of this size to work on all tenants.
-    pub(crate) async fn host(&self, size: HostSize) -> Result<Worker, BenchError> {
-        Worker::host(&self.server.url(), &self.cache, size).await
+    /// Sets a host of this size to work on all tenants, lets `act` happen, and ends the host however it went.
+    pub(crate) async fn host<T>(
+        &self,
+        size: HostSize,
+        act: impl AsyncFnOnce(&Worker) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        act_with(Worker::host(&self.server.url(), &self.cache, size).await?, act).await
     }
 
     /// Ends the server, once nobody works with it.
@@ -139,8 +161,18 @@ impl Stage {
     }
 }
 
-/// A tenant of the stage, with room for all that is measured.
-pub(crate) fn record(tenant: &TenantName, component: Digest, limits: Limits) -> TenantRecord {
+async fn act_with<T>(
+    worker: Worker,
+    act: impl AsyncFnOnce(&Worker) -> Result<T, BenchError>,
+) -> Result<T, BenchError> {
+    let done = act(&worker).await;
+    worker.end().await;
+    done
+}
+
+/// One of so many tenants of a stage.
+pub(crate) fn record(tenant: &TenantName, of: u32, component: Digest, limits: Limits) -> TenantRecord {
+    let share = STORE / u64::from(of.max(1));
     let (name, version) = plugin();
     let plugin = PluginRef::Version(name, version);
     let queue =
@@ -149,7 +181,7 @@ pub(crate) fn record(tenant: &TenantName, component: Digest, limits: Limits) -> 
         spec: TenantSpec {
             name: tenant.clone(),
             weight: 1,
-            quota: Quota { tasks: 10_000_000, bytes: 100 << 30, results: 100 << 30, dead: 1 << 30 },
+            quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share },
             queues: [(queue_name(), queue)].into(),
         },
         plugins: [(plugin.to_string(), component)].into(),

@@ -8,10 +8,10 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use crate::interfaces;
 use crate::interfaces::bindings::PluginPre;
 use crate::interfaces::bindings::saggar::task::{context, progress};
 use crate::interfaces::bindings::wasi::logging::logging;
-use crate::interfaces;
 use crate::settings::{Options, config};
 
 /// What went wrong with a guest without a sandbox around it.
@@ -71,7 +71,8 @@ impl Bare {
             store.set_fuel(fuel).map_err(failed)?;
         }
         let instance = self.plugin.instantiate_async(&mut store).await.map_err(failed)?;
-        let returned = instance.saggar_task_handler().call_handle(&mut store, payload).await.map_err(failed)?;
+        let returned =
+            instance.saggar_task_handler().call_handle(&mut store, payload).await.map_err(failed)?;
         returned.map(|output| output.payload).map_err(|error| BareError(error.reason))
     }
 }

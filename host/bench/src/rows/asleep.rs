@@ -13,7 +13,7 @@ use crate::bench::{BenchError, Setting};
 use crate::figure::{Figure, Goal, Unit};
 use crate::process::{available_memory, memory};
 use crate::samples::Pairs;
-use crate::stage::{Stage, tenant_name};
+use crate::stage::Stage;
 use crate::worker::{HostSize, Worker};
 
 /// What a task may hold: little, so that many fit into a host by its own account.
@@ -58,18 +58,17 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
 /// By how many bytes this process grows when a host has so many tasks asleep.
 #[expect(clippy::cast_precision_loss, reason = "bytes of a process")]
 async fn asleep(setting: &Setting<'_>, wasm: &Bytes, count: u32) -> Result<f64, BenchError> {
-    let stage = Stage::start(setting).await?;
-    let tenant = tenant_name(0);
     let limits = Limits { memory: EACH, timeout: SLEEP * 2, ..Limits::default() };
-    stage.tenant(&tenant, wasm.clone(), limits).await?;
     let millis = Bytes::from(SLEEP.as_millis().to_string());
-    stage.fill(&[tenant], count.into(), &millis).await?;
-    let before = memory();
-    let worker = stage.host(HostSize { slots: count, memory: EACH * u64::from(count) }).await?;
-    let grown = settled_down(&worker, count).await.map(|now| now as f64 - before as f64);
-    worker.end().await;
-    stage.end().await;
-    grown
+    let size = HostSize { slots: count, memory: EACH * u64::from(count) };
+    Stage::with(setting, async |stage| {
+        let tenants = stage.tenants(1, wasm, limits).await?;
+        stage.fill(&tenants, count.into(), &millis).await?;
+        let before = memory();
+        let after = stage.host(size, async |host| settled_down(host, count).await).await?;
+        Ok(after as f64 - before as f64)
+    })
+    .await
 }
 
 /// Memory of this process once so many tasks run and it grows no more, in bytes.

@@ -18,6 +18,7 @@ use crate::bench::{BenchError, Setting};
 use crate::figure::{Figure, Goal, Unit};
 use crate::samples::Pairs;
 use crate::stage::{Stage, queue_name, record, tenant_name};
+use crate::worker::{HostSize, Worker};
 
 /// A plugin in Rust that reads and writes JSON: 126 KiB.
 const PLUGIN: &str = "transform";
@@ -47,28 +48,26 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
 
 /// Milliseconds from the push to the first result.
 async fn first_result(setting: &Setting<'_>, wasm: &Bytes, cache: &Path) -> Result<f64, BenchError> {
-    let mut stage = Stage::start(setting).await?;
-    cache.clone_into(&mut stage.cache);
     let (tenant, queue) = (tenant_name(0), queue_name());
-    let record = record(&tenant, Digest::of(wasm), Limits::default());
-    stage.make_streams(&record).await?;
-    let worker = stage.work(crate::turns::Side::Ours, &[]).await?;
-    let (tasks, results) = (Tasks::new(&stage.nats), Results::new(&stage.nats));
+    let record = record(&tenant, 1, Digest::of(wasm), Limits::default());
     let payload = Bytes::from(saggar_bench_work::document());
-
-    let begun = Instant::now();
-    stage.push(&tenant, wasm.clone()).await?;
-    stage.announce(&record).await?;
-    let task = tasks.publish(&tenant, &queue, NewTask { payload, ..NewTask::default() }).await?;
-    let result = results.wait(&tenant, &queue, &task.id, FIRST_RESULT).await;
-    let took = begun.elapsed();
-
-    worker.end().await;
-    stage.end().await;
-    match result? {
-        Some(_) => Ok(took.as_secs_f64() * 1e3),
-        None => Err(BenchError::standstill(0, 1)),
-    }
+    let setting = Setting { cache, ..*setting };
+    Stage::with(&setting, async |stage| {
+        stage.make_streams(&record).await?;
+        let (tasks, results) = (Tasks::new(&stage.nats), Results::new(&stage.nats));
+        let push = async |_: &Worker| {
+            let begun = Instant::now();
+            stage.push(&tenant, wasm.clone()).await?;
+            stage.announce(&record).await?;
+            let task = NewTask { payload, ..NewTask::default() };
+            let task = tasks.publish(&tenant, &queue, task).await?;
+            let result = results.wait(&tenant, &queue, &task.id, FIRST_RESULT).await?;
+            let took = begun.elapsed().as_secs_f64() * 1e3;
+            result.map(|_| took).ok_or(BenchError::standstill(0, 1))
+        };
+        stage.host(HostSize::default(), push).await
+    })
+    .await
 }
 
 /// Milliseconds that compiling takes by itself.

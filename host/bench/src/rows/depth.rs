@@ -5,6 +5,7 @@
 //! said to be, and that the shallow one does not run dry.
 
 use bytes::Bytes;
+use saggar_model::{Limits, TenantName};
 
 use super::drain::SMALL;
 use crate::bench::{BenchError, Setting};
@@ -20,22 +21,26 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
     let Some((&shallow, deeper)) = setting.scale.depths.split_first() else { return Ok(Vec::new()) };
     let mut figures = Vec::new();
     for &depth in deeper {
-        let deep = filled(setting, depth).await?;
-        let mut rates = Pairs::default();
-        for round in 0..setting.scale.rounds {
-            let [ours, limit] = by_turns(round, async |side| match side {
-                Side::Ours => rate(&deep, shallow).await,
-                Side::Limit => {
-                    let stage = filled(setting, shallow).await?;
-                    let rate = rate(&stage, shallow).await;
-                    stage.end().await;
-                    rate
-                }
-            })
-            .await?;
-            rates.push(ours, limit);
-        }
-        deep.end().await;
+        let rates = Stage::with(setting, async |deep| {
+            let deep_tenants = fill(setting, deep, depth).await?;
+            let mut rates = Pairs::default();
+            for round in 0..setting.scale.rounds {
+                let [ours, limit] = by_turns(round, async |side| match side {
+                    Side::Ours => rate(deep, &deep_tenants, shallow).await,
+                    Side::Limit => {
+                        Stage::with(setting, async |stage| {
+                            let tenants = fill(setting, stage, shallow).await?;
+                            rate(stage, &tenants, shallow).await
+                        })
+                        .await
+                    }
+                })
+                .await?;
+                rates.push(ours, limit);
+            }
+            Ok(rates)
+        })
+        .await?;
         figures.push(Figure {
             case: Some(format!("{depth} queued ÷ {shallow}")),
             unit: Unit::PerSecond,
@@ -46,18 +51,17 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
     Ok(figures)
 }
 
-/// A tenant with so many tasks.
-async fn filled(setting: &Setting<'_>, depth: u64) -> Result<Stage, BenchError> {
-    let stage = Stage::start(setting).await?;
-    let tenants = stage.tenants(1, &setting.components.read("echo")?).await?;
+/// Makes a tenant with so many tasks.
+async fn fill(setting: &Setting<'_>, stage: &Stage, depth: u64) -> Result<Vec<TenantName>, BenchError> {
+    let component = setting.components.read("echo")?;
+    let tenants = stage.tenants(1, &component, Limits::default()).await?;
     stage.fill(&tenants, depth, &Bytes::from(vec![b'x'; SMALL])).await?;
-    Ok(stage)
+    Ok(tenants)
 }
 
 /// Tasks that a host settles in a second, over most of a shallow queue or as many of a deep one.
-async fn rate(stage: &Stage, shallow: u64) -> Result<f64, BenchError> {
-    let worker = stage.work(Side::Ours, &[]).await?;
-    let drained = stage.drained(&worker, shallow / 5 * 4).await;
-    worker.end().await;
-    Ok(drained?.rate)
+async fn rate(stage: &Stage, tenants: &[TenantName], shallow: u64) -> Result<f64, BenchError> {
+    let most = shallow / 5 * 4;
+    let drained = stage.work(Side::Ours, tenants, async |worker| stage.drained(worker, most).await).await?;
+    Ok(drained.rate)
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use saggar_model::Limits;
 
 use super::drain::SMALL;
 use crate::bench::{BenchError, Setting};
@@ -29,42 +30,28 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
         p50.push(ours.p50, limit.p50);
         p99.push(ours.p99, limit.p99);
     }
-    let figure = |case: &str, goal, pairs| Figure {
-        case: Some(case.to_owned()),
-        unit: Unit::Micros,
-        goal,
-        pairs,
-    };
+    let figure =
+        |case: &str, goal, pairs| Figure { case: Some(case.to_owned()), unit: Unit::Micros, goal, pairs };
     Ok(vec![figure("p50", None, p50), figure("p99", Some(Goal::AtMost(2.0)), p99)])
 }
 
 async fn one(setting: &Setting<'_>, side: Side) -> Result<Times, BenchError> {
-    let stage = Stage::start(setting).await?;
-    let tenants = stage.tenants(2, &setting.components.read("echo")?).await?;
+    let component = setting.components.read("echo")?;
     let payload = Bytes::from(vec![b'x'; SMALL]);
     let flood = match side {
         Side::Ours => setting.scale.flood_tasks,
         Side::Limit => 0,
     };
-    stage.fill(&tenants[1..], flood, &payload).await?;
-    let worker = stage.work(Side::Ours, &tenants).await?;
-    let times = quiet(&stage, &worker, flood, &payload, setting.scale.round_trips).await;
-    worker.end().await;
-    stage.end().await;
-    times
-}
-
-async fn quiet(
-    stage: &Stage,
-    worker: &Worker,
-    flood: u64,
-    payload: &Bytes,
-    most: usize,
-) -> Result<Times, BenchError> {
-    if flood > 0 {
-        stage.begun(worker, flood / 20).await?;
-    }
-    let pace = Pace { every: EVERY, count: most.min(QUIET_TASKS) };
-    let there = || flood == 0 || worker.settled() < flood / 10 * 9;
-    round_trips(stage, &crate::stage::tenant_name(0), payload, pace, there).await
+    let pace = Pace { every: EVERY, count: setting.scale.round_trips.min(QUIET_TASKS) };
+    Stage::with(setting, async |stage| {
+        let tenants = stage.tenants(2, &component, Limits::default()).await?;
+        stage.fill(&tenants[1..], flood, &payload).await?;
+        let quiet = async |worker: &Worker| {
+            stage.begun(worker, flood / 20).await?;
+            let there = || flood == 0 || worker.settled() < flood / 10 * 9;
+            round_trips(stage, &tenants[0], &payload, pace, there).await
+        };
+        stage.work(Side::Ours, &tenants, quiet).await
+    })
+    .await
 }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use saggar_model::Limits;
 
 use super::drain::SMALL;
 use crate::bench::{BenchError, Setting};
@@ -25,23 +26,20 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
         p50.push(ours.p50, limit.p50);
         p99.push(ours.p99, limit.p99);
     }
-    let figure = |case: &str, goal, pairs| Figure {
-        case: Some(case.to_owned()),
-        unit: Unit::Micros,
-        goal,
-        pairs,
-    };
+    let figure =
+        |case: &str, goal, pairs| Figure { case: Some(case.to_owned()), unit: Unit::Micros, goal, pairs };
     Ok(vec![figure("p50", Some(Goal::AtMost(1.5)), p50), figure("p99", None, p99)])
 }
 
 async fn one(setting: &Setting<'_>, side: Side) -> Result<Times, BenchError> {
-    let stage = Stage::start(setting).await?;
-    let tenants = stage.tenants(1, &setting.components.read("echo")?).await?;
-    let worker = stage.work(side, &tenants).await?;
+    let component = setting.components.read("echo")?;
     let payload = Bytes::from(vec![b'x'; SMALL]);
     let pace = Pace { every: EVERY, count: setting.scale.round_trips };
-    let times = round_trips(&stage, &tenants[0], &payload, pace, || true).await;
-    worker.end().await;
-    stage.end().await;
-    times
+    Stage::with(setting, async |stage| {
+        let tenants = stage.tenants(1, &component, Limits::default()).await?;
+        stage
+            .work(side, &tenants, async |_| round_trips(stage, &tenants[0], &payload, pace, || true).await)
+            .await
+    })
+    .await
 }
