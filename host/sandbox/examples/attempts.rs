@@ -23,7 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("say which component, how often, and where to keep what is compiled".into());
     };
     let sandbox = Sandbox::new(&POOL)?;
-    let plugin = PluginCache::open(sandbox.clone(), Path::new(&cache))?.prepare(&std::fs::read(component)?)?;
+    let plugin =
+        PluginCache::open(sandbox.clone(), Path::new(&cache))?.prepare(&std::fs::read(component)?)?;
     let request = Request::local(vec![b'x'; 256].into());
     for _ in 0..count.parse::<u32>()? {
         let attempt = sandbox.run(&plugin, request.clone(), Arc::new(Silent), future::pending()).await;
