@@ -16,10 +16,10 @@ HOST := --release --workspace
 unexport CARGO_MANIFEST_DIR CARGO_MANIFEST_LINKS CARGO_PKG_NAME
 unexport CARGO_PKG_VERSION_MAJOR CARGO_PKG_VERSION_MINOR CARGO_PKG_VERSION_PATCH CARGO_PKG_VERSION_PRE
 
-.PHONY: help prerequisites guests build demo test lint clean
+.PHONY: help prerequisites guests build demo bench instructions test lint clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 prerequisites:
 	@.ci/prerequisites
@@ -35,6 +35,13 @@ build: prerequisites ## Build target/release/saggar
 
 demo: guests build ## Run a few hundred tasks of two tenants, four of them hostile
 	@target/release/saggar-demo
+
+bench: guests build ## Measure this machine, beside what it would do without Saggar: 15 minutes
+	@target/release/saggar bench
+
+instructions: guests prerequisites ## Count the instructions of an attempt with valgrind, against the recorded number
+	$(CARGO) build $(HOST) --examples
+	@tests/bench/instructions/check
 
 test: prerequisites ## Formatting, lints and every test, with one summary
 	@.ci/test

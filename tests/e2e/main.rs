@@ -7,6 +7,7 @@ mod stage;
 
 mod any_client;
 mod bad_input;
+mod bench;
 mod crash;
 mod dev;
 mod drain;

@@ -36,7 +36,10 @@ fn arrows_point_from_left_to_right() {
         ("saggar-jetstream", &["saggar-model"]),
         ("saggar-worker", &["saggar-sandbox", "saggar-jetstream", "saggar-model"]),
         ("saggar-admin", &["saggar-sandbox", "saggar-jetstream", "saggar-model"]),
-        ("saggar-bench", &["saggar-worker", "saggar-sandbox", "saggar-jetstream", "saggar-model"]),
+        (
+            "saggar-bench",
+            &["saggar-bench-work", "saggar-worker", "saggar-sandbox", "saggar-jetstream", "saggar-model"],
+        ),
         (
             "saggar",
             &[

@@ -1,23 +1,23 @@
 //! A whole run: row after row, until all are measured or the time is over.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use saggar_jetstream::{
-    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, TenantsError,
+    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, RecordsError,
+    TenantsError,
 };
-use saggar_sandbox::{CacheError, Refused, SandboxError};
+use saggar_sandbox::{BareError, CacheError, Refused, SandboxError};
 use saggar_worker::HostError;
 use serde::Serialize;
-use tempfile::TempDir;
 
 use crate::components::Components;
 use crate::figure::{Cell, Row};
 use crate::machine::Machine;
 use crate::rows;
 use crate::scale::Scale;
-use crate::stage::Stage;
 
 /// What to measure.
 #[derive(Debug, Clone)]
@@ -71,6 +71,9 @@ pub enum BenchError {
     /// A task could not be published.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// A result could not be read.
+    #[error(transparent)]
+    Result(#[from] RecordsError),
     /// The limit could not be measured.
     #[error(transparent)]
     RawLoop(#[from] RawLoopError),
@@ -94,17 +97,50 @@ pub enum BenchError {
         /// Tasks there were.
         total: u64,
     },
+    /// An attempt that has to succeed did not.
+    #[error("an attempt failed: {0}")]
+    Attempt(String),
+    /// The limit of an attempt could not be measured.
+    #[error(transparent)]
+    Bare(#[from] BareError),
+    /// A thread could not be set up.
+    #[error("a thread cannot be set up: {0}")]
+    Runtime(#[source] io::Error),
+    /// Not all tasks went to sleep, or the process did not stop growing.
+    #[error(
+        "{running} of {count} tasks run, or they still take more memory; many mappings may need a higher \
+         vm.max_map_count"
+    )]
+    NotAsleep {
+        /// Tasks that run.
+        running: u64,
+        /// Tasks that should.
+        count: u32,
+    },
     /// The row was not begun.
     #[error("left out: the time for the whole run was over")]
     NoTimeLeft,
+    /// The row was not ended.
+    #[error("broken off: the time for the whole run was over")]
+    BrokenOff,
+}
+
+impl BenchError {
+    /// So many tasks of so many were settled, and then no more.
+    pub(crate) fn standstill(settled: usize, total: usize) -> Self {
+        Self::Standstill { settled: settled as u64, total: total as u64 }
+    }
 }
 
 /// What all rows need.
+#[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
     pub(crate) scale: Scale,
     pub(crate) components: &'a Components,
-    /// Holds compiled code, for as long as the run lasts.
-    pub(crate) cache: TempDir,
+    /// Where hosts keep compiled code.
+    pub(crate) cache: &'a Path,
+    /// Release of nats-server, once one was needed.
+    pub(crate) server: &'a OnceLock<String>,
 }
 
 /// Measures; `progress` hears the name of each row before it is begun.
@@ -114,14 +150,23 @@ pub(crate) struct Setting<'a> {
 pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> Result<Report, BenchError> {
     let begun = Instant::now();
     let cache = tempfile::Builder::new().prefix("saggar-bench-").tempdir().map_err(BenchError::Directory)?;
-    let setting = Setting { scale: options.scale, components: &options.components, cache };
+    let server = OnceLock::new();
+    let setting = Setting {
+        scale: options.scale,
+        components: &options.components,
+        cache: cache.path(),
+        server: &server,
+    };
     let mut rows = Vec::new();
     let wanted =
         rows::NAMES.into_iter().filter(|name| options.rows.is_empty() || options.rows.contains(name));
     for name in wanted {
         progress(name);
         let figures = if begun.elapsed() < options.scale.bound {
-            rows::measure(name, &setting).await
+            let end = begun + options.scale.bound + options.scale.grace;
+            tokio::time::timeout_at(end.into(), rows::measure(name, &setting))
+                .await
+                .unwrap_or(Err(BenchError::BrokenOff))
         } else {
             Err(BenchError::NoTimeLeft)
         };
@@ -132,7 +177,5 @@ pub async fn run(options: &Options, mut progress: impl FnMut(&'static str)) -> R
             Err(error) => rows.push(Row { name, cell: Cell::Missing(error.to_string()) }),
         }
     }
-    let server = Stage::start(setting.cache.path().to_owned()).await.ok();
-    let release = server.map(|stage| stage.nats.server_version().to_string());
-    Ok(Report { machine: Machine::this(release), rows })
+    Ok(Report { machine: Machine::this(server.into_inner()), rows })
 }

@@ -3,6 +3,8 @@
 use rustix::system::uname;
 use serde::Serialize;
 
+use crate::process::kilobytes;
+
 /// A machine, as far as it matters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Machine {
@@ -14,7 +16,7 @@ pub struct Machine {
     pub memory: u64,
     /// Release of the kernel.
     pub kernel: String,
-    /// Release of nats-server; nothing if there is none.
+    /// Release of nats-server; nothing if no row needed one.
     pub nats_server: Option<String>,
     /// Release of Saggar.
     pub saggar: &'static str,
@@ -25,17 +27,20 @@ impl Machine {
     pub(crate) fn this(nats_server: Option<String>) -> Self {
         let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-        let kilobytes =
-            field(&memory, "MemTotal").and_then(|text| text.split(' ').next()?.parse::<u64>().ok());
         Self {
             processor: field(&processors, "model name").unwrap_or("unknown").to_owned(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory: kilobytes.unwrap_or_default() << 10,
+            cores: cores(),
+            memory: kilobytes(&memory, "MemTotal") << 10,
             kernel: uname().release().to_string_lossy().into_owned(),
             nats_server,
             saggar: env!("CARGO_PKG_VERSION"),
         }
     }
+}
+
+/// Threads that can run at once.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The first value of a name in lines of `name : value`.

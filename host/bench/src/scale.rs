@@ -27,6 +27,8 @@ pub struct Scale {
     pub work: Duration,
     /// After so long no row is begun any more.
     pub bound: Duration,
+    /// A row that was begun before is broken off so much later.
+    pub grace: Duration,
 }
 
 impl Scale {
@@ -42,7 +44,8 @@ impl Scale {
         depths: &[10_000, 100_000, 1_000_000],
         asleep: &[1_000, 10_000],
         work: Duration::from_secs(1),
-        bound: Duration::from_mins(14),
+        bound: Duration::from_mins(13),
+        grace: Duration::from_secs(100),
     };
 
     /// At most a minute: to see that everything works, with figures that are rough.
@@ -58,5 +61,6 @@ impl Scale {
         asleep: &[200, 1_000],
         work: Duration::from_millis(150),
         bound: Duration::from_secs(50),
+        grace: Duration::from_secs(8),
     };
 }

@@ -1,25 +1,30 @@
-//! Where queues are measured: a nats-server with an empty store, tenants in it, and a host or the raw loop at work.
+//! Where queues are measured: a nats-server with an empty store, and tenants with one queue each.
 //!
 //! Each measurement has a stage of its own, so that none inherits what another has stored.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use prometheus_client::registry::Registry;
 use saggar_jetstream::{
     Expected, LocalServer, Nats, NewTask, Plugins, Provisioner, RawLoop, StartOptions, Target, Tasks, Tenants,
 };
 use saggar_model::config::WorkerConfig;
-use saggar_model::{Ceilings, QueueName, QueueSpec, Quota, TenantName, TenantRecord, TenantSpec};
-use saggar_sandbox::{Options, PluginCache, Sandbox};
-use saggar_worker::{Host, HostOptions, Metrics};
+use saggar_model::{
+    Digest, Limits, PluginName, PluginRef, PluginVersion, QueueName, QueueSpec, Quota, TenantName,
+    TenantRecord, TenantSpec,
+};
 
-use crate::bench::BenchError;
+use crate::bench::{BenchError, Setting};
+use crate::turns::Side;
+use crate::worker::{HostSize, Worker};
 
 /// Tasks being published at once; more would starve the connection of what it should read.
 const PUBLISHING: usize = 500;
+
+/// Bytes being published at once, for the same reason.
+const PUBLISHING_BYTES: usize = 16 << 20;
 
 /// Tenants being set up at once.
 const SETTING_UP: usize = 16;
@@ -27,17 +32,11 @@ const SETTING_UP: usize = 16;
 /// Tasks at once, for a host as for the raw loop: the pipeline is equally deep.
 pub(crate) const IN_FLIGHT: u32 = WorkerConfig::SLOTS_DEFAULT;
 
-/// How often is looked how many tasks are done: often against seconds, seldom against microseconds.
-const LOOK: Duration = Duration::from_millis(5);
-
-/// How long a drain may stand still.
-const STANDSTILL: Duration = Duration::from_secs(30);
+/// What the tenants of a stage may store of each kind together. A local server has room for three times as much.
+const STORE: u64 = 300 << 30;
 
 /// How long closing a connection may take.
 const CLOSING: Duration = Duration::from_secs(5);
-
-/// The first of so many parts of a drain is not counted: the worker starts up.
-const START_UP: u64 = 10;
 
 /// A server with tenants.
 pub(crate) struct Stage {
@@ -46,94 +45,66 @@ pub(crate) struct Stage {
     cache: PathBuf,
 }
 
-/// What works on the queues.
-pub(crate) enum Worker {
-    /// A host of Saggar, in this process.
-    Host { host: Box<Host>, metrics: Metrics },
-    /// Pull, publish, acknowledge, and no more.
-    Raw(RawLoop),
-}
-
-/// Which worker is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Side {
-    Ours,
-    Limit,
-}
-
-/// Measures both sides, ours and the limit, and gives them in this order. The one comes first that was last the time
-/// before, so that what the first does to the machine is shared fairly.
-pub(crate) async fn by_turns<T>(
-    round: usize,
-    mut measure: impl AsyncFnMut(Side) -> Result<T, BenchError>,
-) -> Result<[T; 2], BenchError> {
-    if round.is_multiple_of(2) {
-        let limit = measure(Side::Limit).await?;
-        Ok([measure(Side::Ours).await?, limit])
-    } else {
-        let ours = measure(Side::Ours).await?;
-        Ok([ours, measure(Side::Limit).await?])
-    }
-}
-
-impl Worker {
-    /// Ends it. What it was at work on is given back or forgotten.
-    pub(crate) async fn end(self) {
-        match self {
-            Self::Host { host, .. } => {
-                host.drain().await;
-            }
-            Self::Raw(raw) => raw.end().await,
-        }
-    }
-
-    pub(crate) fn settled(&self) -> u64 {
-        match self {
-            Self::Host { metrics, .. } => metrics.settled(),
-            Self::Raw(raw) => raw.settled(),
-        }
-    }
-}
-
 impl Stage {
-    /// Starts a server. `cache` is where compiled code lies.
-    pub(crate) async fn start(cache: PathBuf) -> Result<Self, BenchError> {
+    /// Starts a server, lets `act` happen, and ends the server however it went.
+    pub(crate) async fn with<T>(
+        setting: &Setting<'_>,
+        act: impl AsyncFnOnce(&Self) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        let stage = Self::start(setting).await?;
+        let done = act(&stage).await;
+        stage.end().await;
+        done
+    }
+
+    /// Starts a server.
+    pub(crate) async fn start(setting: &Setting<'_>) -> Result<Self, BenchError> {
         let server = LocalServer::start(StartOptions::default()).await?;
         let nats = Nats::connect(&Target::at(&server.url()), "saggar bench").await?;
+        setting.server.get_or_init(|| nats.server_version().to_string());
         Provisioner::new(&nats, 1).ensure_common().await?;
-        Ok(Self { server, nats, cache })
+        Ok(Self { server, nats, cache: setting.cache.to_owned() })
     }
 
-    /// Makes a tenant with one queue, which runs `component`.
-    pub(crate) async fn tenant(&self, tenant: &TenantName, component: Bytes) -> Result<(), BenchError> {
-        let (name, version) = (plugin_name(), "1.0.0".parse().expect("a version"));
-        let pushed = Plugins::new(&self.nats).push(tenant, &name, &version, component, &[]).await?;
-        let plugin = saggar_model::PluginRef::Version(name, version);
-        let queue = QueueSpec { concurrency: QueueSpec::CONCURRENCY_MAX, ..QueueSpec::new(plugin.clone()) };
-        let record = TenantRecord {
-            spec: TenantSpec {
-                name: tenant.clone(),
-                weight: 1,
-                quota: Quota { tasks: 10_000_000, bytes: 100 << 30, results: 100 << 30, dead: 1 << 30 },
-                queues: [(queue_name(), queue)].into(),
-            },
-            plugins: [(plugin.to_string(), pushed.digest)].into(),
-        };
-        Provisioner::new(&self.nats, 1).ensure_tenant(&record).await?;
-        Tenants::new(&self.nats).put(&record, Expected::Absent).await?;
-        Ok(())
-    }
-
-    /// Makes so many tenants, and gives their names.
-    pub(crate) async fn tenants(&self, count: u32, component: &Bytes) -> Result<Vec<TenantName>, BenchError> {
+    /// Makes so many tenants whose queues run `component` within `limits`, and gives their names.
+    pub(crate) async fn tenants(
+        &self,
+        count: u32,
+        component: &Bytes,
+        limits: Limits,
+    ) -> Result<Vec<TenantName>, BenchError> {
+        let digest = Digest::of(component);
         stream::iter(0..count)
             .map(|number| async move {
                 let tenant = tenant_name(number);
-                self.tenant(&tenant, component.clone()).await.map(|()| tenant)
+                let record = record(&tenant, count, digest, limits);
+                self.push(&tenant, component.clone()).await?;
+                self.make_streams(&record).await?;
+                self.announce(&record).await?;
+                Ok(tenant)
             })
             .buffered(SETTING_UP)
             .try_collect()
             .await
+    }
+
+    /// Pushes the component that the tenant's queue runs.
+    pub(crate) async fn push(&self, tenant: &TenantName, component: Bytes) -> Result<(), BenchError> {
+        let (name, version) = plugin();
+        Plugins::new(&self.nats).push(tenant, &name, &version, component, &[]).await?;
+        Ok(())
+    }
+
+    /// Makes a tenant's streams.
+    pub(crate) async fn make_streams(&self, record: &TenantRecord) -> Result<(), BenchError> {
+        Provisioner::new(&self.nats, 1).ensure_tenant(record).await?;
+        Ok(())
+    }
+
+    /// Tells the hosts of a tenant.
+    pub(crate) async fn announce(&self, record: &TenantRecord) -> Result<(), BenchError> {
+        Tenants::new(&self.nats).put(record, Expected::Absent).await?;
+        Ok(())
     }
 
     /// Publishes so many tasks to each tenant's queue.
@@ -145,26 +116,42 @@ impl Stage {
     ) -> Result<(), BenchError> {
         let tasks = Tasks::new(&self.nats);
         let queue = queue_name();
+        let at_once = (PUBLISHING_BYTES / payload.len().max(1)).clamp(1, PUBLISHING);
         stream::iter(0..each)
             .flat_map(|_| stream::iter(tenants))
             .map(|tenant| {
                 tasks.publish(tenant, &queue, NewTask { payload: payload.clone(), ..NewTask::default() })
             })
-            .buffer_unordered(PUBLISHING)
+            .buffer_unordered(at_once)
             .try_for_each(|_| async { Ok(()) })
             .await?;
         Ok(())
     }
 
-    /// Sets a worker to work on these tenants.
-    pub(crate) async fn work(&self, side: Side, tenants: &[TenantName]) -> Result<Worker, BenchError> {
+    /// Sets a worker to work on these tenants, lets `act` happen, and ends the worker however it went.
+    pub(crate) async fn work<T>(
+        &self,
+        side: Side,
+        tenants: &[TenantName],
+        act: impl AsyncFnOnce(&Worker) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
         match side {
-            Side::Ours => self.host().await,
+            Side::Ours => self.host(HostSize::default(), act).await,
             Side::Limit => {
                 let queues = tenants.iter().map(|tenant| (tenant.clone(), queue_name()));
-                Ok(Worker::Raw(RawLoop::start(&self.server.url(), queues, IN_FLIGHT as usize).await?))
+                let raw = RawLoop::start(&self.server.url(), queues, IN_FLIGHT as usize).await?;
+                act_with(Worker::Raw(raw), act).await
             }
         }
+    }
+
+    /// Sets a host of this size to work on all tenants, lets `act` happen, and ends the host however it went.
+    pub(crate) async fn host<T>(
+        &self,
+        size: HostSize,
+        act: impl AsyncFnOnce(&Worker) -> Result<T, BenchError>,
+    ) -> Result<T, BenchError> {
+        act_with(Worker::host(&self.server.url(), &self.cache, size).await?, act).await
     }
 
     /// Ends the server, once nobody works with it.
@@ -172,94 +159,33 @@ impl Stage {
         self.nats.close(CLOSING).await;
         self.server.stop().await;
     }
+}
 
-    /// Starts a host with the default settings, which serves all tenants.
-    async fn host(&self) -> Result<Worker, BenchError> {
-        let nats = Nats::connect(&Target::at(&self.server.url()), "saggar bench host").await?;
-        let ceilings = Ceilings::default();
-        let slots = WorkerConfig::SLOTS_DEFAULT;
-        let sandbox = Sandbox::new(&Options { slots, max_memory: ceilings.0.memory })?;
-        let cache = PluginCache::open(sandbox.clone(), &self.cache)?;
-        let metrics = Metrics::new(&mut Registry::default());
-        let options = HostOptions {
-            name: "bench".to_owned(),
-            slots,
-            memory: WorkerConfig::MEMORY_DEFAULT,
-            drain: Duration::ZERO,
-            replicas: 1,
-            ceilings,
-        };
-        let host = Host::start(nats, cache, sandbox, options, metrics.clone()).await?;
-        Ok(Worker::Host { host: Box::new(host), metrics })
+async fn act_with<T>(
+    worker: Worker,
+    act: impl AsyncFnOnce(&Worker) -> Result<T, BenchError>,
+) -> Result<T, BenchError> {
+    let done = act(&worker).await;
+    worker.end().await;
+    done
+}
+
+/// One of so many tenants of a stage.
+pub(crate) fn record(tenant: &TenantName, of: u32, component: Digest, limits: Limits) -> TenantRecord {
+    let share = STORE / u64::from(of.max(1));
+    let (name, version) = plugin();
+    let plugin = PluginRef::Version(name, version);
+    let queue =
+        QueueSpec { concurrency: QueueSpec::CONCURRENCY_MAX, limits, ..QueueSpec::new(plugin.clone()) };
+    TenantRecord {
+        spec: TenantSpec {
+            name: tenant.clone(),
+            weight: 1,
+            quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share },
+            queues: [(queue_name(), queue)].into(),
+        },
+        plugins: [(plugin.to_string(), component)].into(),
     }
-}
-
-/// What a drain came to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Drained {
-    /// Tasks a second.
-    pub(crate) rate: f64,
-    /// CPU time per task of this process, and of the server, in microseconds.
-    pub(crate) cpu: [f64; 2],
-}
-
-impl Stage {
-    /// Waits until `worker` has settled `total` tasks. What it does while it starts up is left out.
-    pub(crate) async fn drained(&self, worker: &Worker, total: u64) -> Result<Drained, BenchError> {
-        let mut look = tokio::time::interval(LOOK);
-        let mut begun: Option<Moment> = None;
-        let mut progress = (Instant::now(), 0);
-        loop {
-            look.tick().await;
-            let (now, settled) = (Instant::now(), worker.settled());
-            if settled > progress.1 {
-                progress = (now, settled);
-            } else if now - progress.0 > STANDSTILL {
-                return Err(BenchError::Standstill { settled, total });
-            }
-            match &begun {
-                None if settled >= total / START_UP => begun = Some(self.moment(settled)),
-                Some(begun) if settled >= total => return Ok(self.moment(settled).since(begun)),
-                None | Some(_) => {}
-            }
-        }
-    }
-
-    fn moment(&self, settled: u64) -> Moment {
-        let server = self.server.pid().map_or(f64::NAN, |pid| cpu_time(&pid.to_string()));
-        Moment { at: Instant::now(), settled, cpu: [cpu_time("self"), server] }
-    }
-}
-
-/// How things stand at one moment of a drain.
-struct Moment {
-    at: Instant,
-    settled: u64,
-    /// Seconds of CPU time, of this process and of the server.
-    cpu: [f64; 2],
-}
-
-impl Moment {
-    #[expect(clippy::cast_precision_loss, reason = "a number of tasks")]
-    fn since(&self, before: &Self) -> Drained {
-        let tasks = (self.settled - before.settled) as f64;
-        Drained {
-            rate: tasks / (self.at - before.at).as_secs_f64(),
-            cpu: [0, 1].map(|at| (self.cpu[at] - before.cpu[at]) / tasks * 1e6),
-        }
-    }
-}
-
-/// CPU time of a process so far, in seconds.
-#[expect(clippy::cast_precision_loss, reason = "hundredths of a second")]
-fn cpu_time(process: &str) -> f64 {
-    /// Fields after the name, which stands in brackets.
-    const USER: usize = 11;
-    const SYSTEM: usize = 12;
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
-    (ticks(USER) + ticks(SYSTEM)) as f64 / rustix::param::clock_ticks_per_second() as f64
 }
 
 /// The name of a tenant of the stage.
@@ -272,6 +198,6 @@ pub(crate) fn queue_name() -> QueueName {
     "work".parse().expect("a name")
 }
 
-fn plugin_name() -> saggar_model::PluginName {
-    "measured".parse().expect("a name")
+fn plugin() -> (PluginName, PluginVersion) {
+    ("measured".parse().expect("a name"), "1.0.0".parse().expect("a version"))
 }

@@ -52,14 +52,18 @@ impl RawLoop {
             .map_err(|error| failed(&error))?;
         let jetstream = jetstream::new(client.clone());
         let settled = Arc::new(AtomicU64::new(0));
-        let mut tasks = JoinSet::new();
+        let mut found: Vec<(PullConsumer, String)> = Vec::new();
         for (tenant, queue) in queues {
             let stream = Subjects::of(&tenant).tasks_stream();
-            let consumer: PullConsumer = jetstream
+            let consumer = jetstream
                 .get_consumer_from_stream(queue.as_str(), stream)
                 .await
                 .map_err(|error| failed(&error))?;
-            let results = format!("saggar.{tenant}.result.{queue}");
+            found.push((consumer, format!("saggar.{tenant}.result.{queue}")));
+        }
+        // Nothing is worked on before all are found, or the first would be empty by then.
+        let mut tasks = JoinSet::new();
+        for (consumer, results) in found {
             tasks.spawn(work(jetstream.clone(), consumer, results, in_flight.max(1), settled.clone()));
         }
         Ok(Self { client, settled, queues: tasks })
@@ -82,6 +86,35 @@ impl RawLoop {
     #[must_use]
     pub fn has_failed(&mut self) -> bool {
         self.queues.try_join_next().is_some()
+    }
+}
+
+/// Hears of a tenant's results as they are published, the way any client can: a hint, for what is heard may not be
+/// stored yet.
+#[derive(Debug)]
+pub struct ResultListener {
+    results: async_nats::Subscriber,
+}
+
+impl ResultListener {
+    /// Starts to listen, with a connection of its own. When this returns, nothing more is missed.
+    ///
+    /// # Errors
+    /// The server does not answer.
+    pub async fn start(url: &str, tenant: &TenantName) -> Result<Self, RawLoopError> {
+        let listening = async {
+            let client = async_nats::connect(url).await?;
+            let results = client.subscribe(Subjects::of(tenant).results()).await?;
+            client.flush().await?;
+            Ok(Self { results })
+        };
+        listening.await.map_err(|error: Failed| RawLoopError(error.to_string()))
+    }
+
+    /// The id of the next task whose result is heard; nothing once the connection is closed.
+    pub async fn next(&mut self) -> Option<String> {
+        let result = self.results.next().await?;
+        result.subject.rsplit('.').next().map(str::to_owned)
     }
 }
 

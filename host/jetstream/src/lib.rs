@@ -35,7 +35,7 @@ mod version;
 mod watch;
 
 pub use api::{ADMIN_TIMEOUT, READ_TIMEOUT, RequestError, STORE_TIMEOUT};
-pub use baseline::{RawLoop, RawLoopError};
+pub use baseline::{RawLoop, RawLoopError, ResultListener};
 pub use bucket::Expected;
 pub use connection::{CONNECT_TIMEOUT, ConnectError, Nats};
 pub use context::ContextError;

@@ -26,6 +26,7 @@
 //! ```
 
 mod attempt;
+mod baseline;
 mod cache;
 mod clock;
 mod component;
@@ -42,6 +43,7 @@ mod state;
 mod stdio;
 mod verdict;
 
+pub use baseline::{Bare, BareError, Metering};
 pub use cache::{CacheError, PluginCache};
 pub use component::{Compiled, Plugin, Refused};
 pub use inspect::{Inspection, inspect};

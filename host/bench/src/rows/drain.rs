@@ -1,11 +1,14 @@
 //! How fast a full queue is drained: a plugin that does nothing, its result stored, all limits on.
 
 use bytes::Bytes;
+use saggar_model::Limits;
 
 use crate::bench::{BenchError, Setting};
+use crate::drained::Drained;
 use crate::figure::{Figure, Goal, Unit};
 use crate::samples::Pairs;
-use crate::stage::{Drained, Side, Stage, by_turns};
+use crate::stage::Stage;
+use crate::turns::{Side, by_turns};
 
 /// Bytes of a small task, in and out.
 pub(crate) const SMALL: usize = 256;
@@ -49,13 +52,13 @@ pub(crate) async fn drain(
     total: u64,
     payload: &Bytes,
 ) -> Result<Drained, BenchError> {
-    let stage = Stage::start(setting.cache.path().to_owned()).await?;
-    let tenants = stage.tenants(tenants, &setting.components.read("echo")?).await?;
-    let each = total / tenants.len() as u64;
-    stage.fill(&tenants, each, payload).await?;
-    let worker = stage.work(side, &tenants).await?;
-    let drained = stage.drained(&worker, each * tenants.len() as u64).await;
-    worker.end().await;
-    stage.end().await;
-    drained
+    let component = setting.components.read("echo")?;
+    Stage::with(setting, async |stage| {
+        let tenants = stage.tenants(tenants, &component, Limits::default()).await?;
+        let each = total / tenants.len() as u64;
+        stage.fill(&tenants, each, payload).await?;
+        let all = each * tenants.len() as u64;
+        stage.work(side, &tenants, async |worker| stage.drained(worker, all).await).await
+    })
+    .await
 }

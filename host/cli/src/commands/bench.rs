@@ -134,11 +134,9 @@ fn number(value: f64) -> String {
 
 fn machine(machine: &Machine) -> String {
     let Machine { processor, cores, memory, kernel, nats_server, saggar } = machine;
-    let server = nats_server
-        .as_deref()
-        .map_or("no nats-server".to_owned(), |release| format!("nats-server {release}"));
+    let server = nats_server.as_deref().map(|release| format!("nats-server {release}, ")).unwrap_or_default();
     format!(
-        "{processor}, {cores} threads, {}, Linux {kernel}, {server}, saggar {saggar}",
+        "{processor}, {cores} threads, {}, Linux {kernel}, {server}saggar {saggar}",
         format_bytes(*memory)
     )
 }

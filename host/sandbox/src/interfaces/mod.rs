@@ -6,8 +6,7 @@ mod logging;
 mod progress;
 
 use wasmtime::component::{HasSelf, Linker};
-
-use crate::state::State;
+use wasmtime_wasi::WasiView;
 
 pub(crate) use progress::Progress;
 
@@ -21,9 +20,15 @@ pub(crate) mod bindings {
 }
 
 /// Adds all of them, and the standard ones that toolchains pull in, to a linker.
-pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+pub(crate) fn add_to_linker<S>(linker: &mut Linker<S>) -> wasmtime::Result<()>
+where
+    S: WasiView
+        + bindings::saggar::task::context::Host
+        + bindings::saggar::task::progress::Host
+        + bindings::wasi::logging::logging::Host,
+{
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    bindings::saggar::task::context::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    bindings::saggar::task::progress::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
-    bindings::wasi::logging::logging::add_to_linker::<_, HasSelf<State>>(linker, |state| state)
+    bindings::saggar::task::context::add_to_linker::<_, HasSelf<S>>(linker, |state| state)?;
+    bindings::saggar::task::progress::add_to_linker::<_, HasSelf<S>>(linker, |state| state)?;
+    bindings::wasi::logging::logging::add_to_linker::<_, HasSelf<S>>(linker, |state| state)
 }

@@ -1,0 +1,88 @@
+//! What works on the queues of a stage: a host of Saggar, or the raw loop.
+
+use std::path::Path;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use saggar_jetstream::{Nats, RawLoop, Target};
+use saggar_model::Ceilings;
+use saggar_model::config::WorkerConfig;
+use saggar_sandbox::{Options, PluginCache, Sandbox};
+use saggar_worker::{Host, HostOptions, Metrics};
+
+use crate::bench::BenchError;
+
+/// A worker at work.
+pub(crate) enum Worker {
+    /// A host, in this process.
+    Host {
+        host: Box<Host>,
+        metrics: Metrics,
+        /// Where the metrics are registered.
+        registry: Registry,
+    },
+    /// Pull, publish, acknowledge, and no more.
+    Raw(RawLoop),
+}
+
+/// How much a host takes on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct HostSize {
+    /// Tasks at once.
+    pub(crate) slots: u32,
+    /// Guest memory at once, in bytes.
+    pub(crate) memory: u64,
+}
+
+impl Default for HostSize {
+    fn default() -> Self {
+        Self { slots: WorkerConfig::SLOTS_DEFAULT, memory: WorkerConfig::MEMORY_DEFAULT }
+    }
+}
+
+impl Worker {
+    /// Starts a host, which serves all tenants of the server at `url`. `cache` is where its compiled code lies.
+    pub(crate) async fn host(url: &str, cache: &Path, size: HostSize) -> Result<Self, BenchError> {
+        let nats = Nats::connect(&Target::at(url), "saggar bench host").await?;
+        let HostSize { slots, memory } = size;
+        let ceilings = Ceilings::default();
+        let sandbox = Sandbox::new(&Options { slots, max_memory: ceilings.0.memory })?;
+        let cache = PluginCache::open(sandbox.clone(), cache)?;
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry);
+        let name = "bench".to_owned();
+        let options = HostOptions { name, slots, memory, drain: Duration::ZERO, replicas: 1, ceilings };
+        let host = Host::start(nats, cache, sandbox, options, metrics.clone()).await?;
+        Ok(Self::Host { host: Box::new(host), metrics, registry })
+    }
+
+    /// How many tasks it has settled.
+    pub(crate) fn settled(&self) -> u64 {
+        match self {
+            Self::Host { metrics, .. } => metrics.settled(),
+            Self::Raw(raw) => raw.settled(),
+        }
+    }
+
+    /// How many tasks it has taken on and not settled yet.
+    pub(crate) fn running(&self) -> u64 {
+        const NAME: &str = "saggar_tasks_running ";
+        let Self::Host { registry, .. } = self else { return 0 };
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, registry).is_err() {
+            return 0;
+        }
+        let line = text.lines().find_map(|line| line.strip_prefix(NAME));
+        line.and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// Ends it. What it was at work on is given back or forgotten.
+    pub(crate) async fn end(self) {
+        match self {
+            Self::Host { host, .. } => {
+                host.drain().await;
+            }
+            Self::Raw(raw) => raw.end().await,
+        }
+    }
+}
