@@ -20,6 +20,10 @@ pub const LINGER: Duration = Duration::from_millis(1);
 /// A larger batch is not worth waiting for: the request is a small part of what its tasks cost.
 const BATCH_WORTH: u32 = 64;
 
+/// What a turn is worth to a lane of short tasks, however many others wait: a request for one task costs the server
+/// almost as much as one for thirty, and thirty short tasks are over before anyone notices.
+const QUANTUM: u32 = 32;
+
 /// A lane, as the scheduler knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneId(pub u64);
@@ -233,7 +237,7 @@ impl Scheduler {
         if fit == 0 {
             return None;
         }
-        let share = self.slots.div_ceil(self.active.max(1)).min(known.wanted);
+        let share = self.slots.div_ceil(self.active.max(1)).max(known.ahead.min(QUANTUM)).min(known.wanted);
         let slots = share.min(self.free_slots).min(fit.saturating_mul(known.ahead));
         let guests = slots.div_ceil(known.ahead).max(slots.min(self.cores)).min(fit);
         // A quarter of what the lane could hold at once is a batch worth a request; a lone task and a lane that needs
@@ -311,6 +315,20 @@ mod tests {
             scheduler.handle(waiting(lane, 1000));
         }
         assert_eq!(slots(&grants(&mut scheduler, Instant::now())), [(0, 16), (1, 16), (2, 16), (3, 16)]);
+    }
+
+    #[test]
+    fn lanes_of_short_tasks_take_turns_that_are_worth_a_request() {
+        let mut scheduler = with_lanes(64, 64 * MIB, 100);
+        for lane in 0..100 {
+            scheduler.handle(Event::Waiting { lane: LaneId(lane), wanted: 1000, ahead: 64, holding: false });
+        }
+        let now = Instant::now();
+        let first = grants(&mut scheduler, now);
+        assert_eq!(slots(&first), [(0, 32), (1, 32)]);
+        first.into_iter().for_each(|grant| give_back(&mut scheduler, grant));
+        scheduler.handle(Event::Waiting { lane: LaneId(0), wanted: 1000, ahead: 64, holding: false });
+        assert_eq!(slots(&grants(&mut scheduler, now)), [(2, 32), (3, 32)], "whoever had a turn waits");
     }
 
     #[test]
