@@ -1,7 +1,8 @@
 //! Memory of a host whose tasks all wait in a call to the host: by how much the process grows from before there is a
 //! host, beside what the guests hold by their own account, a quarter more, and 64 MiB for the host itself.
 //!
-//! What earlier rows have used and given back to the allocator is used again and does not count as growth.
+//! What earlier rows have used and given back to the allocator is used again and does not count as growth: some
+//! 7 KiB a task. Measured by itself, the row leaves nothing out.
 
 use std::time::Duration;
 
