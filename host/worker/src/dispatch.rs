@@ -1,34 +1,43 @@
-//! The one place that gives out slots and guest memory: a loop around the scheduler, and the handles to talk to it.
+//! The one place that gives out slots and guest memory: the scheduler behind a lock, and the handles to talk to it.
 //!
-//! A lane asks with the sending end of a channel that carries one answer; what is dropped comes back by itself, used
-//! or not, and so does an answer that nobody waits for any more.
+//! Whoever has news tells it in passing, and whoever waits for something is woken by that; a lone task finds its slot
+//! without waking anybody. What is dropped comes back by itself, used or not, and so does an answer that nobody waits
+//! for any more.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
 use crate::scheduler::{Event, Grant, LaneId, Scheduler};
 
-/// Events taken in before grants are given out: enough to see many endings as one, too few to keep anyone waiting.
-const EVENTS_AT_ONCE: usize = 256;
-
 /// The slots of a grant come back in so many parts: soon enough for the next batch, and not each by itself.
 const PARTS: u32 = 4;
 
-enum Message {
-    Ask { lane: LaneId, wanted: u32, ahead: u32, holding: bool, answer: oneshot::Sender<Permits> },
-    AskMore { lane: LaneId, answer: oneshot::Sender<GuestMemory> },
-    Scheduler(Event),
+/// How often is looked whether anybody still talks to the scheduler.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Talks to the scheduler. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Dispatcher(Arc<Shared>);
+
+struct Shared {
+    /// Never held across an await, nor while a guard is dropped: that takes it.
+    state: Mutex<State>,
+    /// The scheduler holds slots back, and wants to be asked again in a while.
+    held_back: Notify,
+    metrics: Metrics,
 }
 
-/// Talks to the loop. Cheap to clone.
-#[derive(Clone)]
-pub(crate) struct Dispatcher {
-    messages: mpsc::UnboundedSender<Message>,
+struct State {
+    scheduler: Scheduler,
+    /// Who waits for permits.
+    permits: HashMap<LaneId, oneshot::Sender<Permits>>,
+    /// Who waits for the memory of one more guest.
+    guests: HashMap<LaneId, VecDeque<oneshot::Sender<GuestMemory>>>,
 }
 
 /// The right to hold some tasks and to run some of them at once.
@@ -110,14 +119,12 @@ impl Drop for GuestMemory {
 }
 
 impl Dispatcher {
-    /// Starts the loop. It ends when the last handle is gone.
+    /// Takes a scheduler into service. What it holds back is looked at until the last handle is gone.
     pub(crate) fn start(scheduler: Scheduler, metrics: Metrics) -> Self {
-        let (messages, inbox) = mpsc::unbounded_channel();
-        let dispatcher = Self { messages };
-        // The loop makes guards, and guards hold a handle: a weak one, or the loop would keep itself alive.
-        let weak = dispatcher.messages.downgrade();
-        tokio::spawn(dispatch(scheduler, inbox, weak, metrics));
-        dispatcher
+        let state = State { scheduler, permits: HashMap::new(), guests: HashMap::new() };
+        let shared = Arc::new(Shared { state: Mutex::new(state), held_back: Notify::new(), metrics });
+        tokio::spawn(ask_again(Arc::downgrade(&shared)));
+        Self(shared)
     }
 
     /// Opens a lane whose guests need `memory` bytes each.
@@ -126,22 +133,115 @@ impl Dispatcher {
         LaneHandle { lane, dispatcher: self.clone() }
     }
 
-    /// Waits for the memory of one more guest of a lane.
+    /// Waits for the memory of one more guest of a lane; nothing comes any more once the lane is closed.
     ///
     /// Dropping the future is safe: what was granted meanwhile goes back.
     pub(crate) async fn guest(&self, lane: LaneId) -> Option<GuestMemory> {
         let (answer, granted) = oneshot::channel();
-        self.send(Message::AskMore { lane, answer });
+        self.change(|state| {
+            state.guests.entry(lane).or_default().push_back(answer);
+            state.scheduler.handle(Event::Stuck { lane });
+        });
         granted.await.ok()
     }
 
     fn tell(&self, event: Event) {
-        self.send(Message::Scheduler(event));
+        self.change(|state| {
+            if let Event::Closed { lane } = event {
+                state.permits.remove(&lane);
+                state.guests.remove(&lane);
+            }
+            state.scheduler.handle(event);
+        });
     }
 
-    fn send(&self, message: Message) {
-        // Without a loop there is nobody to give permits, and nobody to miss one.
-        let _ = self.messages.send(message);
+    /// Changes the state, and gives out what can be given out now.
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut state);
+        let now = Instant::now();
+        // Given once the lock is free: an answer that nobody waits for comes back through it.
+        let mut given = Vec::new();
+        while let Some(grant) = state.scheduler.next(now) {
+            given.push(state.answer(grant));
+        }
+        self.0.metrics.running.set(i64::from(state.scheduler.held()));
+        let held_back = state.scheduler.wake_at().is_some();
+        drop(state);
+        if held_back {
+            self.0.held_back.notify_one();
+        }
+        for answer in given {
+            answer.send(self);
+        }
+    }
+}
+
+/// A grant, and who gets it.
+struct Given {
+    grant: Grant,
+    to: Waiting,
+}
+
+enum Waiting {
+    Permits(Option<oneshot::Sender<Permits>>),
+    Guest(Option<oneshot::Sender<GuestMemory>>),
+}
+
+impl State {
+    fn answer(&mut self, grant: Grant) -> Given {
+        let to = if grant.slots == 0 {
+            Waiting::Guest(self.guests.get_mut(&grant.lane).and_then(VecDeque::pop_front))
+        } else {
+            Waiting::Permits(self.permits.remove(&grant.lane))
+        };
+        Given { grant, to }
+    }
+}
+
+impl Given {
+    /// Makes the guards. Whoever no longer waits lets them fall, which brings them back.
+    fn send(self, dispatcher: &Dispatcher) {
+        let Grant { lane, slots, guests, memory } = self.grant;
+        let mut guests = (0..guests).map(|_| GuestMemory { memory, dispatcher: dispatcher.clone() });
+        match self.to {
+            Waiting::Guest(waiting) => {
+                let guest = guests.next();
+                let _ = waiting.zip(guest).map(|(waiting, guest)| waiting.send(guest));
+            }
+            Waiting::Permits(waiting) => {
+                let granted = Slots {
+                    lane,
+                    granted: slots,
+                    dropped: AtomicU32::new(0),
+                    dispatcher: dispatcher.clone(),
+                };
+                let permits = Permits { slots: Arc::new(granted), left: slots, guests: guests.collect() };
+                let _ = waiting.map(|waiting| waiting.send(permits));
+            }
+        }
+    }
+}
+
+/// Asks the scheduler again when it holds something back, until nobody talks to it any more.
+async fn ask_again(shared: Weak<Shared>) {
+    loop {
+        // The handle must not be held while waiting, or the wait would have no end.
+        let Some(known) = shared.upgrade() else { return };
+        let wake = known.state.lock().unwrap_or_else(PoisonError::into_inner).scheduler.wake_at();
+        match wake {
+            Some(wake) => {
+                drop(known);
+                tokio::time::sleep_until(wake.into()).await;
+                let Some(known) = shared.upgrade() else { return };
+                Dispatcher(known).change(|_| {});
+            }
+            None => {
+                if tokio::time::timeout(LOOK, known.held_back.notified()).await.is_err() {
+                    drop(known);
+                }
+            }
+        }
     }
 }
 
@@ -152,8 +252,12 @@ impl LaneHandle {
     /// Dropping the future is safe: what was granted meanwhile goes back.
     pub(crate) async fn permits(&self, wanted: u32, ahead: u32, holding: bool) -> Option<Permits> {
         let (answer, granted) = oneshot::channel();
+        let lane = self.lane;
         let mut withdraw = Withdraw { lane: self, granted: false };
-        self.dispatcher.send(Message::Ask { lane: self.lane, wanted, ahead, holding, answer });
+        self.dispatcher.change(|state| {
+            state.permits.insert(lane, answer);
+            state.scheduler.handle(Event::Waiting { lane, wanted, ahead, holding });
+        });
         let permits = granted.await.ok();
         withdraw.granted = permits.is_some();
         permits
@@ -191,92 +295,8 @@ impl Drop for Withdraw<'_> {
     }
 }
 
-/// Who waits for what.
-#[derive(Default)]
-struct Asking {
-    permits: HashMap<LaneId, oneshot::Sender<Permits>>,
-    guests: HashMap<LaneId, VecDeque<oneshot::Sender<GuestMemory>>>,
-}
-
-async fn dispatch(
-    mut scheduler: Scheduler,
-    mut inbox: mpsc::UnboundedReceiver<Message>,
-    guards: mpsc::WeakUnboundedSender<Message>,
-    metrics: Metrics,
-) {
-    let mut asking = Asking::default();
-    let mut messages = Vec::with_capacity(EVENTS_AT_ONCE);
-    loop {
-        let wake = scheduler.wake_at();
-        let received = tokio::select! {
-            received = inbox.recv_many(&mut messages, EVENTS_AT_ONCE) => received,
-            () = sleep_until(wake) => usize::MAX,
-        };
-        if received == 0 {
-            return;
-        }
-        for message in messages.drain(..) {
-            match message {
-                Message::Ask { lane, wanted, ahead, holding, answer } => {
-                    asking.permits.insert(lane, answer);
-                    scheduler.handle(Event::Waiting { lane, wanted, ahead, holding });
-                }
-                Message::AskMore { lane, answer } => {
-                    asking.guests.entry(lane).or_default().push_back(answer);
-                    scheduler.handle(Event::Stuck { lane });
-                }
-                Message::Scheduler(event) => {
-                    if let Event::Closed { lane } = event {
-                        asking.forget(lane);
-                    }
-                    scheduler.handle(event);
-                }
-            }
-        }
-        let Some(sender) = guards.upgrade() else { return };
-        let dispatcher = Dispatcher { messages: sender };
-        let now = Instant::now();
-        while let Some(grant) = scheduler.next(now) {
-            asking.give(&dispatcher, grant);
-        }
-        metrics.running.set(i64::from(scheduler.held()));
-    }
-}
-
-impl Asking {
-    /// Gives to whoever asked. Whoever no longer waits lets it fall, which brings it back.
-    fn give(&mut self, dispatcher: &Dispatcher, grant: Grant) {
-        let Grant { lane, slots, guests, memory } = grant;
-        let guest = || GuestMemory { memory, dispatcher: dispatcher.clone() };
-        if slots == 0 {
-            let waiting = self.guests.get_mut(&lane).and_then(VecDeque::pop_front);
-            let _ = waiting.map(|answer| answer.send(guest()));
-            return;
-        }
-        let granted =
-            Slots { lane, granted: slots, dropped: AtomicU32::new(0), dispatcher: dispatcher.clone() };
-        let guests = (0..guests).map(|_| guest()).collect();
-        let permits = Permits { slots: Arc::new(granted), left: slots, guests };
-        let _ = self.permits.remove(&lane).map(|answer| answer.send(permits));
-    }
-
-    fn forget(&mut self, lane: LaneId) {
-        self.permits.remove(&lane);
-        self.guests.remove(&lane);
-    }
-}
-
-async fn sleep_until(wake: Option<Instant>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until(wake.into()).await,
-        None => std::future::pending().await,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prometheus_client::registry::Registry;
 
     use super::*;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt as _, StreamExt as _};
 use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue};
 use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_bytes};
 use tokio::sync::watch;
@@ -26,6 +28,9 @@ const STAND: Duration = Duration::from_secs(30);
 
 /// The most tasks fetched at once; more would only wait.
 const FETCH_MAX: u32 = 256;
+
+/// Requests of one lane on their way at once: while the tasks of one come, the server gets the next ones ready.
+const FETCHES: usize = 2;
 
 /// Between two tries of something that failed.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -197,8 +202,19 @@ impl Lane {
     }
 
     async fn serve(&mut self, lane: &Arc<OpenLane>, runner: &Arc<Runner>) -> Served {
-        // Tasks that are known to wait; the first request finds out.
-        let mut waiting = 0;
+        let mut fetches = Fetches::default();
+        let served = self.serve_until(lane, runner, &mut fetches).await;
+        // What they bring must not be lost; they end within milliseconds.
+        while fetches.next().await.is_some() {}
+        served
+    }
+
+    async fn serve_until(
+        &mut self,
+        lane: &Arc<OpenLane>,
+        runner: &Arc<Runner>,
+        fetches: &mut Fetches,
+    ) -> Served {
         let mut unanswered = Unanswered { host: &self.host.clone(), in_a_row: 0 };
         loop {
             if self.stop.is_cancelled() {
@@ -211,40 +227,53 @@ impl Lane {
                 self.pause(BLOCKED_LOOK).await;
                 continue;
             }
-            let turn = self.turn(lane, runner, &mut waiting).await;
+            let turn = self.turn(lane, runner, fetches).await;
             unanswered.count(matches!(turn, Err(PullError::Deaf { .. })));
             match turn {
                 Ok(()) => {}
                 Err(PullError::Gone { .. }) => return Served::Gone,
                 Err(error) => {
                     tracing::warn!(tenant = %lane.tenant, queue = %lane.queue, %error, "pulling failed");
-                    waiting = 0;
+                    fetches.waiting = 0;
                     self.pause(RETRY_MIN).await;
                 }
             }
         }
     }
 
-    /// Waits for work, then for permits, and starts what they allow.
+    /// Waits for work, then for permits, and starts what they allow. While one request is on its way another may
+    /// follow, so that those who run tasks do not wait for the server.
     async fn turn(
         &mut self,
         lane: &Arc<OpenLane>,
         runner: &Arc<Runner>,
-        waiting: &mut u64,
+        fetches: &mut Fetches,
     ) -> Result<(), PullError> {
         let mut held = None;
-        if *waiting == 0 {
+        if fetches.waiting == 0 {
+            if let Some(fetched) = fetches.next().await {
+                return fetched;
+            }
             let Some(delivery) = self.wait_for_task(lane).await? else { return Ok(()) };
-            *waiting = delivery.pending();
+            fetches.waiting = delivery.pending();
             held = Some(delivery);
+        } else if fetches.on_their_way.len() >= FETCHES {
+            return fetches.next().await.unwrap_or(Ok(()));
         }
-        let more = u32::try_from(*waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
+        let more = u32::try_from(fetches.waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
         let wanted = more + u32::from(held.is_some());
         let ahead = lane.pace.ahead();
-        let Some(permits) = self.wait_for_permits(wanted, ahead, held.is_some()).await else {
+        let permits = self.wait_for_permits(wanted, ahead, held.is_some());
+        let permits = tokio::select! {
+            biased;
+            permits = permits => permits,
+            // What comes meanwhile has permits already, and says how many are left.
+            Some(fetched) = fetches.next(), if held.is_none() => return fetched,
+        };
+        let Some(permits) = permits else {
             if let Some(delivery) = held {
                 // Somebody else may be free; from here on this lane asks for permits before it pulls.
-                *waiting = waiting.saturating_add(1);
+                fetches.waiting = fetches.waiting.saturating_add(1);
                 unit::give_back(lane, delivery).await;
             }
             return Ok(());
@@ -254,7 +283,7 @@ impl Lane {
             add(lane, &mut batch, delivery).await;
         }
         if batch.left() > 0 {
-            *waiting = fetch(lane, &mut batch).await?;
+            fetches.start(lane.clone(), batch);
         }
         Ok(())
     }
@@ -324,20 +353,56 @@ async fn give_back_all(lane: &OpenLane, pull: Pull) {
     }
 }
 
-/// Fetches a task for each slot, as far as there are any; the answer is how many still wait.
-async fn fetch(lane: &OpenLane, batch: &mut Batch) -> Result<u64, PullError> {
+/// Requests of one lane that are on their way, and what is known of the queue behind them.
+#[derive(Default)]
+struct Fetches {
+    on_their_way: FuturesUnordered<BoxFuture<'static, Fetched>>,
+    /// Tasks that wait in the queue, those left out that were asked for.
+    waiting: u64,
+    /// Tasks that were asked for and have not come.
+    asked_for: u64,
+}
+
+/// A request that was answered.
+struct Fetched {
+    asked_for: u64,
+    /// Tasks that waited behind the last that came; nothing if there were fewer than were asked for.
+    behind: Result<Option<u64>, PullError>,
+}
+
+impl Fetches {
+    /// Fetches a task for each slot of a batch, as far as there are any.
+    fn start(&mut self, lane: Arc<OpenLane>, batch: Batch) {
+        let asked_for = u64::from(batch.left());
+        self.asked_for += asked_for;
+        self.waiting = self.waiting.saturating_sub(asked_for);
+        let fetched = fetch(lane, batch).map(move |behind| Fetched { asked_for, behind });
+        self.on_their_way.push(fetched.boxed());
+    }
+
+    /// Waits until the next request is answered; nothing if none is on its way.
+    async fn next(&mut self) -> Option<Result<(), PullError>> {
+        let Fetched { asked_for, behind } = self.on_their_way.next().await?;
+        self.asked_for = self.asked_for.saturating_sub(asked_for);
+        Some(behind.map(|behind| {
+            // Fewer than there were slots for: the rest is held by others, or the queue's concurrency is used up. A
+            // standing request finds out when that changes.
+            self.waiting = behind.map_or(0, |behind| behind.saturating_sub(self.asked_for));
+        }))
+    }
+}
+
+async fn fetch(lane: Arc<OpenLane>, mut batch: Batch) -> Result<Option<u64>, PullError> {
     let most = usize::try_from(batch.left()).unwrap_or(usize::MAX);
     let mut pull = lane.source.pull(most, PullMode::Now, Duration::ZERO).await?;
-    let mut waiting = 0;
+    let mut behind = 0;
     while let Some(delivery) = pull.next().await {
         let delivery = delivery?;
-        waiting = delivery.pending();
-        add(lane, batch, delivery).await;
+        behind = delivery.pending();
+        add(&lane, &mut batch, delivery).await;
     }
-    lane.metrics.pending(waiting);
-    // Fewer than there were slots for: the rest is held by others, or the queue's concurrency is used up. A standing
-    // request finds out when that changes.
-    Ok(if batch.left() == 0 { waiting } else { 0 })
+    lane.metrics.pending(behind);
+    Ok((batch.left() == 0).then_some(behind))
 }
 
 async fn add(lane: &OpenLane, batch: &mut Batch, delivery: Delivery) {
