@@ -91,8 +91,12 @@ impl Metrics {
             "Tasks that were finished: recorded, and acknowledged",
             metrics.settled.clone(),
         );
-        registry.register("tasks_running", "Attempts that run now", metrics.running.clone());
-        registry.register("host_slots", "Attempts that can run at once", metrics.slots.clone());
+        registry.register(
+            "tasks_running",
+            "Tasks that the host holds: running, next, or with their result on its way",
+            metrics.running.clone(),
+        );
+        registry.register("host_slots", "Tasks that the host can hold at once", metrics.slots.clone());
         registry.register(
             "nats_connected",
             "1 while the connection to NATS is up",

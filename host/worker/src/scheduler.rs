@@ -411,7 +411,8 @@ mod tests {
         let all = grants(&mut scheduler, now);
         assert_eq!(slots(&all), [(0, 64)]);
         let one = Grant { slots: 1, guests: 1, ..all[0] };
-        give_back(&mut scheduler, one);
+        // One more than is kept for others.
+        give_back(&mut scheduler, Grant { slots: 64 / KEPT_FREE + 1, guests: 5, ..all[0] });
         scheduler.handle(waiting(0, 1000));
         assert_eq!(grants(&mut scheduler, now), []);
         assert_eq!(scheduler.wake_at(), Some(now + LINGER));
