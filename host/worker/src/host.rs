@@ -110,7 +110,7 @@ pub(crate) struct Shared {
     lost: CancellationToken,
 }
 
-/// A host at work. Dropping it stops it at once, as a crash would; [`Host::drain`] loses nobody's time.
+/// A host at work. It goes on until it is drained or its runtime ends, whether this is dropped or not.
 pub struct Host {
     shared: Arc<Shared>,
     options: HostOptions,
