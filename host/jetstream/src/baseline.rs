@@ -15,6 +15,8 @@ use futures::stream::FuturesUnordered;
 use saggar_model::{QueueName, Subjects, TenantName};
 use tokio::task::JoinSet;
 
+use crate::pull::BYTES_MAX;
+
 /// How long a request of the loop stands.
 const STAND: Duration = Duration::from_secs(30);
 
@@ -125,7 +127,13 @@ async fn work(
     in_flight: usize,
     settled: Arc<AtomicU64>,
 ) -> Result<(), Failed> {
-    let mut messages = consumer.stream().max_messages_per_batch(in_flight).expires(STAND).messages().await?;
+    let mut messages = consumer
+        .stream()
+        .max_messages_per_batch(in_flight)
+        .max_bytes_per_batch(BYTES_MAX)
+        .expires(STAND)
+        .messages()
+        .await?;
     let mut settling = FuturesUnordered::new();
     loop {
         tokio::select! {

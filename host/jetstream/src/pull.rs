@@ -24,6 +24,10 @@ pub const GUARD: Duration = Duration::from_secs(2);
 /// gives no answer whatever.
 const NOW: Duration = Duration::from_millis(5);
 
+/// The most that one pull brings, in bytes: a server that has more than 64 MB to send to a client drops it, and some
+/// pulls may stand at once.
+pub(crate) const BYTES_MAX: usize = 8 << 20;
+
 /// When a pull is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullMode {
@@ -105,6 +109,9 @@ pub struct QueueDepth {
     pub paused: bool,
 }
 
+/// What the server says when the next message does not fit into the bytes that were asked for.
+const FULL: &str = "MaxBytes";
+
 const PULLING: &str = "pulling tasks";
 
 impl TaskQueue {
@@ -181,11 +188,12 @@ impl TaskQueue {
             PullMode::Wait | PullMode::Fill => expires.max(NOW),
         };
         let nanos = expires.as_nanos();
+        let bytes = BYTES_MAX.max(2 * self.nats.max_payload());
         let body = match mode {
             PullMode::Now | PullMode::Wait => {
-                format!("{{\"batch\":{batch},\"expires\":{nanos},\"no_wait\":true}}")
+                format!("{{\"batch\":{batch},\"max_bytes\":{bytes},\"expires\":{nanos},\"no_wait\":true}}")
             }
-            PullMode::Fill => format!("{{\"batch\":{batch},\"expires\":{nanos}}}"),
+            PullMode::Fill => format!("{{\"batch\":{batch},\"max_bytes\":{bytes},\"expires\":{nanos}}}"),
         };
         let guard = expires + GUARD;
         let client = self.nats.client();
@@ -202,6 +210,7 @@ impl TaskQueue {
             queue: self.clone(),
             messages: Some(messages),
             left: batch,
+            full: false,
             guard: Box::pin(tokio::time::sleep(guard)),
         })
     }
@@ -228,10 +237,18 @@ pub struct Pull {
     messages: Option<Subscriber>,
     /// How many tasks may still come.
     left: usize,
+    /// It brought as many bytes as one may.
+    full: bool,
     guard: Pin<Box<Sleep>>,
 }
 
 impl Pull {
+    /// Whether it ended because of the size of what it brought, so that there is more.
+    #[must_use]
+    pub fn was_full(&self) -> bool {
+        self.full
+    }
+
     /// Ends the pull, and gives what had come. A task that is on its way from the server may be missed.
     pub async fn cancel(mut self) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
@@ -271,6 +288,7 @@ impl Pull {
             // Nothing there; time over.
             404 | 408 => Some(Ok(())),
             409 if description.contains("Consumer Deleted") => Some(Err(self.queue.gone())),
+            409 if description.contains(FULL) => Some(Ok(())),
             // The leader moved or the server shuts down: ask again.
             409 if description.contains("Leadership Change") || description.contains("Server Shutdown") => {
                 Some(Ok(()))
@@ -308,6 +326,7 @@ impl Stream for Pull {
                 return Poll::Ready(Some(Ok(Delivery::new(&self.queue.nats, message, place))));
             }
             let status = message.status.map_or(0, u16::from);
+            self.full = message.description.as_deref().is_some_and(|said| said.contains(FULL));
             match self.ended(status, message.description.as_deref().unwrap_or_default()) {
                 None => {}
                 Some(Ok(())) => return self.over(),

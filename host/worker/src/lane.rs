@@ -3,6 +3,7 @@
 //! An idle lane has one request for one task standing at the server and costs nothing else. When a task comes, the
 //! lane asks for permits, for as many as the server says are waiting, and fetches just as many as it gets.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -263,12 +264,14 @@ impl Lane {
         let more = u32::try_from(fetches.waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
         let wanted = more + u32::from(held.is_some());
         let ahead = lane.pace.ahead();
-        let permits = self.wait_for_permits(wanted, ahead, held.is_some());
-        let permits = tokio::select! {
-            biased;
-            permits = permits => permits,
-            // What comes meanwhile has permits already, and says how many are left.
-            Some(fetched) = fetches.next(), if held.is_none() => return fetched,
+        let mut asking = pin!(self.wait_for_permits(wanted, ahead, held.is_some()));
+        let permits = loop {
+            tokio::select! {
+                biased;
+                permits = &mut asking => break permits,
+                // What comes meanwhile has its permits. The place in the line is kept.
+                Some(fetched) = fetches.next() => fetched?,
+            }
         };
         let Some(permits) = permits else {
             if let Some(delivery) = held {
@@ -402,7 +405,7 @@ async fn fetch(lane: Arc<OpenLane>, mut batch: Batch) -> Result<Option<u64>, Pul
         add(&lane, &mut batch, delivery).await;
     }
     lane.metrics.pending(behind);
-    Ok((batch.left() == 0).then_some(behind))
+    Ok((batch.left() == 0 || pull.was_full()).then_some(behind))
 }
 
 async fn add(lane: &OpenLane, batch: &mut Batch, delivery: Delivery) {

@@ -24,8 +24,9 @@ const BATCH_WORTH: u32 = 64;
 /// almost as much as one for thirty, and thirty short tasks are over before anyone notices.
 const QUANTUM: u32 = 32;
 
-/// One slot in so many is kept for lanes that hold none, so that a task of a quiet queue starts at once although
-/// another's flood has taken all the rest.
+/// One slot in so many is kept by lanes of short tasks for lanes that hold none, so that a task of a quiet queue starts
+/// at once although another's flood has taken all the rest. Long tasks may take all there are: a slot that is kept from
+/// them would stand empty for long.
 const KEPT_FREE: u32 = 16;
 
 /// A lane, as the scheduler knows it.
@@ -242,7 +243,7 @@ impl Scheduler {
             return None;
         }
         let share = self.slots.div_ceil(self.active.max(1)).max(known.ahead.min(QUANTUM)).min(known.wanted);
-        let kept = if known.out == 0 { 0 } else { self.slots / KEPT_FREE };
+        let kept = if known.out == 0 || known.ahead == 1 { 0 } else { self.slots / KEPT_FREE };
         let slots = share.min(self.free_slots.saturating_sub(kept)).min(fit.saturating_mul(known.ahead));
         if slots == 0 {
             return None;
@@ -329,14 +330,25 @@ mod tests {
     fn a_flood_leaves_slots_for_a_queue_that_was_quiet() {
         let mut scheduler = with_lanes(64, 64 * MIB, 2);
         let now = Instant::now();
-        scheduler.handle(waiting(0, 40));
+        let short =
+            |lane: u64, wanted| Event::Waiting { lane: LaneId(lane), wanted, ahead: 64, holding: false };
+        scheduler.handle(short(0, 40));
         assert_eq!(slots(&grants(&mut scheduler, now)), [(0, 40)]);
-        scheduler.handle(waiting(0, 1000));
+        scheduler.handle(short(0, 1000));
         assert_eq!(slots(&grants(&mut scheduler, now)), [(0, 20)]);
-        scheduler.handle(waiting(0, 1000));
+        scheduler.handle(short(0, 1000));
         assert_eq!(slots(&grants(&mut scheduler, now + LINGER)), []);
-        scheduler.handle(waiting(1, 1));
+        scheduler.handle(short(1, 1));
         assert_eq!(slots(&grants(&mut scheduler, now)), [(1, 1)]);
+    }
+
+    #[test]
+    fn long_tasks_may_take_every_slot() {
+        let mut scheduler = with_lanes(64, 64 * MIB, 1);
+        for _ in 0..2 {
+            scheduler.handle(waiting(0, 32));
+            assert_eq!(slots(&grants(&mut scheduler, Instant::now())), [(0, 32)]);
+        }
     }
 
     #[test]
@@ -411,8 +423,7 @@ mod tests {
         let all = grants(&mut scheduler, now);
         assert_eq!(slots(&all), [(0, 64)]);
         let one = Grant { slots: 1, guests: 1, ..all[0] };
-        // One more than is kept for others.
-        give_back(&mut scheduler, Grant { slots: 64 / KEPT_FREE + 1, guests: 5, ..all[0] });
+        give_back(&mut scheduler, one);
         scheduler.handle(waiting(0, 1000));
         assert_eq!(grants(&mut scheduler, now), []);
         assert_eq!(scheduler.wake_at(), Some(now + LINGER));
