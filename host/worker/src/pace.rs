@@ -12,6 +12,11 @@ const AHEAD_MAX: u64 = 64;
 /// One part in so many is how far the estimate follows a shorter task. It follows a longer one half the way.
 const FOLLOW: u64 = 8;
 
+/// What an instance costs by itself, and what a unit of fuel does, generously: a host that is slower than that shares
+/// its processor with others.
+const INSTANCE: Duration = Duration::from_micros(40);
+const FUEL: Duration = Duration::from_nanos(2);
+
 /// An estimate of run times that believes in long ones at once and in short ones after a while.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
@@ -31,6 +36,13 @@ impl Pace {
         self.mean.store(mean, Ordering::Relaxed);
     }
 
+    /// A task ran for so long without ever waiting. If that is more than what it computed can have taken, its
+    /// processor did something else meanwhile, which says nothing about the tasks of this queue.
+    pub(crate) fn computed(&self, duration: Duration, fuel: u64) {
+        let fuel = u32::try_from(fuel).unwrap_or(u32::MAX);
+        self.ran(duration.min(INSTANCE + FUEL * fuel));
+    }
+
     /// How many tasks can run one after another before the last has waited too long; 1 if nothing is known.
     pub(crate) fn ahead(&self) -> u32 {
         let wait = u64::try_from(WAIT.as_nanos()).unwrap_or(u64::MAX);
@@ -48,6 +60,15 @@ mod tests {
     #[test]
     fn nothing_waits_behind_a_task_of_unknown_length() {
         assert_eq!(Pace::default().ahead(), 1);
+    }
+
+    #[test]
+    fn a_busy_processor_does_not_make_short_tasks_long() {
+        let pace = Pace::default();
+        pace.computed(Duration::from_millis(4), 1_000);
+        assert_eq!(pace.ahead(), 64);
+        pace.computed(Duration::from_millis(4), 10_000_000);
+        assert!(pace.ahead() < 4, "it used the fuel for it");
     }
 
     #[test]

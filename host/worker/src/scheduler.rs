@@ -15,14 +15,18 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// How long free slots may be held back so that a lane fetches several tasks in one request instead of one each.
-pub const LINGER: Duration = Duration::from_millis(1);
+pub const LINGER: Duration = Duration::from_millis(10);
 
 /// A larger batch is not worth waiting for: the request is a small part of what its tasks cost.
 const BATCH_WORTH: u32 = 64;
 
-/// What a turn is worth to a lane of short tasks, however many others wait: a request for one task costs the server
-/// almost as much as one for thirty, and thirty short tasks are over before anyone notices.
-const QUANTUM: u32 = 32;
+/// What a turn is worth to a lane of short tasks, however many others wait: a request costs the server as much for one
+/// task as for sixty, and it writes down how a queue stands after each; sixty short tasks are over before anyone
+/// notices. A host of few slots gives turns of a quarter of them.
+const QUANTUM: u32 = 64;
+
+/// So many tasks are no batch: they go as soon as there is a slot for one.
+const FEW: u32 = 4;
 
 /// One slot in so many is kept by lanes of short tasks for lanes that hold none, so that a task of a quiet queue starts
 /// at once although another's flood has taken all the rest. Long tasks may take all there are: a slot that is kept from
@@ -98,12 +102,32 @@ struct Lane {
     ahead: u32,
     out: u32,
     holding: bool,
-    held_back_since: Option<Instant>,
+    /// Where it waits, if it does.
+    place: Option<(Line, u64)>,
+}
+
+/// Where lanes wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// For few tasks, or with one in hand: a few free slots are enough.
+    Short,
+    /// For more than a turn is worth. While the first of them waits for a batch, those in the other line may pass.
+    Long,
+}
+
+/// What there is for a lane.
+enum Share {
+    /// So many slots, and the memory of so many guests.
+    Now(u32, u32),
+    /// A few slots are free, and more will be before long.
+    HeldBack,
+    /// No memory, or no slots but those that are kept for others.
+    Nothing,
 }
 
 impl Lane {
     fn new(memory: u64) -> Self {
-        Self { memory, wanted: 0, ahead: 1, out: 0, holding: false, held_back_since: None }
+        Self { memory, wanted: 0, ahead: 1, out: 0, holding: false, place: None }
     }
 
     fn is_active(&self) -> bool {
@@ -118,12 +142,18 @@ pub struct Scheduler {
     memory: u64,
     /// Guests that can compute at the same time.
     cores: u32,
+    /// Tasks in a turn of a lane of short ones.
+    quantum: u32,
     free_slots: u32,
     free_memory: u64,
     lanes: HashMap<LaneId, Lane>,
-    turns: VecDeque<LaneId>,
+    /// Who waits, with the number in the order they came.
+    short: VecDeque<(u64, LaneId)>,
+    long: VecDeque<(u64, LaneId)>,
+    arrivals: u64,
     stuck: VecDeque<LaneId>,
     active: u32,
+    /// Since when the first of the long line sees slots that are too few.
     held_back_since: Option<Instant>,
 }
 
@@ -135,10 +165,13 @@ impl Scheduler {
             slots,
             memory,
             cores: cores.max(1),
+            quantum: (slots / 4).clamp(1, QUANTUM),
             free_slots: slots,
             free_memory: memory,
             lanes: HashMap::new(),
-            turns: VecDeque::new(),
+            short: VecDeque::new(),
+            long: VecDeque::new(),
+            arrivals: 0,
             stuck: VecDeque::new(),
             active: 0,
             held_back_since: None,
@@ -152,25 +185,18 @@ impl Scheduler {
                 self.lanes.entry(lane).or_insert_with(|| Lane::new(memory)).memory = memory;
             }
             Event::Closed { lane } => {
+                self.leave_line(lane);
                 if self.lanes.remove(&lane).is_some_and(|lane| lane.is_active()) {
                     self.active -= 1;
                 }
-                self.turns.retain(|waiting| *waiting != lane);
                 self.stuck.retain(|waiting| *waiting != lane);
             }
             Event::Waiting { lane, wanted, ahead, holding } => {
-                let Some(known) = self.lanes.get(&lane) else { return };
-                if known.wanted == 0 && wanted > 0 {
-                    self.turns.push_back(lane);
-                } else if known.wanted > 0 && wanted == 0 {
-                    self.turns.retain(|waiting| *waiting != lane);
-                }
                 self.change(lane, |known| {
                     (known.wanted, known.ahead, known.holding) = (wanted, ahead.max(1), holding);
-                    if wanted == 0 {
-                        known.held_back_since = None;
-                    }
                 });
+                let line = if holding || wanted <= FEW { Line::Short } else { Line::Long };
+                self.stand_in(lane, (wanted > 0).then_some(line));
             }
             Event::Stuck { lane } => self.stuck.push_back(lane),
             Event::Settled { lane, slots } => {
@@ -178,6 +204,41 @@ impl Scheduler {
                 self.change(lane, |known| known.out = known.out.saturating_sub(slots));
             }
             Event::Ended { memory } => self.free_memory += memory,
+        }
+    }
+
+    /// Puts a lane at the end of a line, or in none. It keeps its place in the line it is in already.
+    fn stand_in(&mut self, lane: LaneId, line: Option<Line>) {
+        let Some(known) = self.lanes.get(&lane) else { return };
+        if known.place.map(|(line, _)| line) == line {
+            return;
+        }
+        self.leave_line(lane);
+        if let Some(line) = line {
+            self.arrivals += 1;
+            let arrival = self.arrivals;
+            self.line(line).push_back((arrival, lane));
+            self.change(lane, |known| known.place = Some((line, arrival)));
+        }
+    }
+
+    fn leave_line(&mut self, lane: LaneId) {
+        let Some((line, arrival)) = self.lanes.get_mut(&lane).and_then(|known| known.place.take()) else {
+            return;
+        };
+        let waiting = self.line(line);
+        if let Ok(at) = waiting.binary_search_by_key(&arrival, |(arrival, _)| *arrival) {
+            waiting.remove(at);
+            if line == Line::Long {
+                self.held_back_since = None;
+            }
+        }
+    }
+
+    fn line(&mut self, line: Line) -> &mut VecDeque<(u64, LaneId)> {
+        match line {
+            Line::Short => &mut self.short,
+            Line::Long => &mut self.long,
         }
     }
 
@@ -198,26 +259,47 @@ impl Scheduler {
         if let Some(grant) = self.next_stuck() {
             return Some(grant);
         }
-        self.held_back_since = None;
         if self.free_slots == 0 {
+            self.held_back_since = None;
             return None;
         }
-        for _ in 0..self.turns.len() {
-            let lane = self.turns.pop_front()?;
-            let Some((slots, guests)) = self.share_for(lane, now) else {
-                self.turns.push_back(lane);
-                continue;
+        let (lane, slots, guests) = self.first_that_can_go(now)?;
+        let memory = self.lanes.get(&lane)?.memory;
+        self.leave_line(lane);
+        self.change(lane, |known| {
+            (known.wanted, known.holding) = (0, false);
+            known.out += slots;
+        });
+        self.free_slots -= slots;
+        self.free_memory -= memory * u64::from(guests);
+        Some(Grant { lane, slots, guests, memory })
+    }
+
+    /// Looks along both lines in the order the lanes came.
+    fn first_that_can_go(&mut self, now: Instant) -> Option<(LaneId, u32, u32)> {
+        let (mut short, mut long) = (0, 0);
+        let mut held_back = false;
+        loop {
+            let in_short = self.short.get(short).copied();
+            let in_long = self.long.get(long).copied().filter(|_| !held_back);
+            let (line, (_, lane)) = match (in_short, in_long) {
+                (Some(short), Some(long)) if short < long => (Line::Short, short),
+                (_, Some(long)) => (Line::Long, long),
+                (Some(short), None) => (Line::Short, short),
+                (None, None) => {
+                    if !held_back {
+                        self.held_back_since = None;
+                    }
+                    return None;
+                }
             };
-            let memory = self.lanes.get(&lane)?.memory;
-            self.change(lane, |known| {
-                (known.wanted, known.holding, known.held_back_since) = (0, false, None);
-                known.out += slots;
-            });
-            self.free_slots -= slots;
-            self.free_memory -= memory * u64::from(guests);
-            return Some(Grant { lane, slots, guests, memory });
+            match self.share_for(lane, now) {
+                Share::Now(slots, guests) => return Some((lane, slots, guests)),
+                Share::HeldBack => held_back = true,
+                Share::Nothing if line == Line::Long => long += 1,
+                Share::Nothing => short += 1,
+            }
         }
-        None
     }
 
     fn next_stuck(&mut self) -> Option<Grant> {
@@ -234,34 +316,35 @@ impl Scheduler {
         self.held_back_since.map(|since| since + LINGER)
     }
 
-    /// How many tasks and how many guests the lane gets now; nothing if it has to wait.
-    fn share_for(&mut self, lane: LaneId, now: Instant) -> Option<(u32, u32)> {
-        let known = self.lanes.get_mut(&lane)?;
+    /// What there is for a lane that waits.
+    fn share_for(&mut self, lane: LaneId, now: Instant) -> Share {
+        let Some(known) = self.lanes.get(&lane) else { return Share::Nothing };
         let guests_of = |memory: u64| u32::try_from(memory / known.memory.max(1)).unwrap_or(u32::MAX);
         let fit = guests_of(self.free_memory);
-        if fit == 0 {
-            return None;
-        }
-        let share = self.slots.div_ceil(self.active.max(1)).max(known.ahead.min(QUANTUM)).min(known.wanted);
+        let share =
+            self.slots.div_ceil(self.active.max(1)).max(known.ahead.min(self.quantum)).min(known.wanted);
         let kept = if known.out == 0 || known.ahead == 1 { 0 } else { self.slots / KEPT_FREE };
         let slots = share.min(self.free_slots.saturating_sub(kept)).min(fit.saturating_mul(known.ahead));
         if slots == 0 {
-            return None;
+            return Share::Nothing;
         }
-        let guests = slots.div_ceil(known.ahead).max(slots.min(self.cores)).min(fit);
-        // A quarter of what the lane could hold at once is a batch worth a request; a lone task and a lane that needs
-        // no more go at once.
+        // A quarter of what the lane could hold at once is a batch worth a request.
         let most = guests_of(self.memory).saturating_mul(known.ahead).min(self.slots);
         let worth = (most / 4).clamp(1, BATCH_WORTH).min(share);
-        if slots >= worth || known.holding {
-            return Some((slots, guests));
+        // What is in hand goes at once, and asks for more afterwards.
+        let slots = if known.holding && slots < worth { 1 } else { slots };
+        let guests = slots.div_ceil(known.ahead).max(slots.min(self.cores)).min(fit);
+        let waits_for_more = slots < worth && matches!(known.place, Some((Line::Long, _)));
+        if waits_for_more && !self.has_lingered(now) {
+            return Share::HeldBack;
         }
-        let since = *known.held_back_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= LINGER {
-            return Some((slots, guests));
-        }
-        self.held_back_since = Some(self.held_back_since.map_or(since, |earliest| earliest.min(since)));
-        None
+        Share::Now(slots, guests)
+    }
+
+    /// Whether slots have been held back for long enough; from now on they are, if they were not.
+    fn has_lingered(&mut self, now: Instant) -> bool {
+        let since = *self.held_back_since.get_or_insert(now);
+        now.saturating_duration_since(since) >= LINGER
     }
 
     /// Slots that are taken.
@@ -359,10 +442,31 @@ mod tests {
         }
         let now = Instant::now();
         let first = grants(&mut scheduler, now);
-        assert_eq!(slots(&first), [(0, 32), (1, 32)]);
+        assert_eq!(slots(&first), [(0, 16), (1, 16), (2, 16), (3, 16)]);
         first.into_iter().for_each(|grant| give_back(&mut scheduler, grant));
         scheduler.handle(Event::Waiting { lane: LaneId(0), wanted: 1000, ahead: 64, holding: false });
-        assert_eq!(slots(&grants(&mut scheduler, now)), [(2, 32), (3, 32)], "whoever had a turn waits");
+        assert_eq!(
+            slots(&grants(&mut scheduler, now)),
+            [(4, 16), (5, 16), (6, 16), (7, 16)],
+            "whoever had a turn waits"
+        );
+    }
+
+    #[test]
+    fn while_one_waits_for_a_batch_others_may_go_with_less() {
+        let mut scheduler = with_lanes(64, 64 * MIB, 4);
+        let short = |lane, wanted, holding| Event::Waiting { lane: LaneId(lane), wanted, ahead: 64, holding };
+        let now = Instant::now();
+        scheduler.handle(short(0, 60, false));
+        let all = grants(&mut scheduler, now);
+        assert_eq!(slots(&all), [(0, 60)]);
+        scheduler.handle(short(1, 1000, false));
+        assert_eq!(grants(&mut scheduler, now), [], "four slots are no batch");
+        scheduler.handle(short(2, 1, false));
+        scheduler.handle(short(3, 1000, true));
+        assert_eq!(slots(&grants(&mut scheduler, now)), [(2, 1), (3, 1)], "a lone task, and one in hand");
+        scheduler.handle(Event::Settled { lane: LaneId(0), slots: 14 });
+        assert_eq!(slots(&grants(&mut scheduler, now)), [(1, 16)]);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A task's life on this host: delivered, checked, run, settled.
 
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -89,8 +91,18 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
-            let Attempt { ending, usage } = run(lane, runner, plugin, task, attempt).await;
-            lane.pace.ran(usage.duration);
+            let mut running = pin!(run(lane, runner, plugin, task, attempt));
+            let mut polls = 0;
+            let Attempt { ending, usage } = poll_fn(|context| {
+                polls += 1;
+                running.as_mut().poll(context)
+            })
+            .await;
+            if polls == 1 {
+                lane.pace.computed(usage.duration, usage.fuel);
+            } else {
+                lane.pace.ran(usage.duration);
+            }
             (uncounted_if_leaving(lane, ending), receipt(attempt, usage))
         }
     };
