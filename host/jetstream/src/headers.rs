@@ -3,7 +3,12 @@
 //! The client library panics on a line break in a value and on an odd byte in a name. Here a value is escaped, and
 //! a name that cannot be a header's is refused.
 
+use std::fmt::{self, Write as _};
+
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize as _;
+use serde::de::IntoDeserializer as _;
+use serde::de::value::Error as NotTaken;
 
 /// Headers under construction.
 #[derive(Debug, Default)]
@@ -58,8 +63,64 @@ pub(crate) fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 }
 
 fn header_value(text: String) -> HeaderValue {
-    let plain = text.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f));
-    HeaderValue::from(if plain { text } else { saggar_model::escape(&text) })
+    HeaderValue::from(if is_plain(&text) { text } else { saggar_model::escape(&text) })
+}
+
+/// Whether a value needs no escaping.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+}
+
+/// The headers of a message that is sent by the thousand, written down as they go over the wire.
+///
+/// The library keeps headers in a hash map of vectors, which for the thirteen of a result costs as much as everything
+/// else that happens to it on its way to the socket. But what it writes for a header is its name, its value and a line
+/// break, so that a value of many lines makes many headers. It takes such a value through serde only; should it ever
+/// refuse, the headers are set one by one.
+#[derive(Debug, Default)]
+pub(crate) struct HeaderBlock {
+    first: &'static str,
+    /// The value of the first, and then a line for each of the others.
+    lines: String,
+}
+
+impl HeaderBlock {
+    const ENOUGH: usize = 512;
+    const BREAK: &str = "\r\n";
+    const BETWEEN: &str = ": ";
+
+    /// Adds a header. Its value is escaped if it must be.
+    pub(crate) fn push(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
+        if self.first.is_empty() {
+            self.first = name;
+            self.lines.reserve(Self::ENOUGH);
+        } else {
+            self.lines.extend([Self::BREAK, name, Self::BETWEEN]);
+        }
+        let begin = self.lines.len();
+        self.lines.write_fmt(value).expect("writing to a string cannot fail");
+        if !is_plain(&self.lines[begin..]) {
+            let escaped = saggar_model::escape(&self.lines[begin..]);
+            self.lines.truncate(begin);
+            self.lines.push_str(&escaped);
+        }
+    }
+
+    pub(crate) fn into_map(self) -> HeaderMap {
+        match HeaderValue::deserialize(self.lines.as_str().into_deserializer()) {
+            Ok::<_, NotTaken>(lines) => [(HeaderName::from_static(self.first), lines)].into_iter().collect(),
+            Err(_) => self.one_by_one(),
+        }
+    }
+
+    fn one_by_one(self) -> HeaderMap {
+        let lines = self.lines.split(Self::BREAK).enumerate();
+        let headers = lines.filter_map(|(at, line)| {
+            let (name, value) = if at == 0 { (self.first, line) } else { line.split_once(Self::BETWEEN)? };
+            Some((name.parse().ok()?, value.parse().ok()?))
+        });
+        headers.collect()
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +136,36 @@ mod tests {
         let mut all: Vec<_> = pairs(&map).collect();
         all.sort_unstable();
         assert_eq!(all, [("Saggar-Reason", "a\\r\\nNats-Rollup: all"), ("X-A", "b\\rc\\u{0}")]);
+    }
+
+    #[test]
+    fn a_block_takes_on_the_wire_what_its_headers_take_one_by_one() {
+        let block = || {
+            let mut block = HeaderBlock::default();
+            block.push("Saggar-Status", format_args!("succeeded"));
+            block.push("Content-Type", format_args!("{}: {}", "a", 1));
+            block.push("Saggar-Host", format_args!(""));
+            block
+        };
+        let (map, expected) = (block().into_map(), block().one_by_one());
+        assert_eq!(map.len(), 1, "the library takes a block as it is");
+        assert_eq!(expected.len(), 3);
+        assert_eq!(wire_bytes(&map), wire_bytes(&expected));
+        let (name, value) = pairs(&map).next().unwrap();
+        assert_eq!(
+            format!("{name}: {value}"),
+            "Saggar-Status: succeeded\r\nContent-Type: a: 1\r\nSaggar-Host: "
+        );
+    }
+
+    #[test]
+    fn nothing_in_a_value_makes_another_header_of_a_block() {
+        let mut block = HeaderBlock::default();
+        block.push("Content-Type", format_args!("a\r\nNats-Rollup: all"));
+        block.push("Saggar-Host", format_args!("b\nX: c\r\r\n\r\n\0"));
+        let map = block.into_map();
+        let (_, value) = pairs(&map).next().unwrap();
+        assert_eq!(value, "a\\r\\nNats-Rollup: all\r\nSaggar-Host: b\\nX: c\\r\\r\\n\\r\\n\\u{0}");
     }
 
     #[test]

@@ -3,14 +3,13 @@
 use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
-use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
 use bytes::Bytes;
 use futures::StreamExt as _;
 use saggar_model::{QueueName, RecordError, Subjects, TaskId, TaskResult, TenantName};
 
 use crate::api::RequestError;
 use crate::direct::{Kept, expected};
-use crate::headers::Headers;
+use crate::headers::HeaderBlock;
 use crate::{Fault, Nats};
 
 /// How often a result is looked for that may have come without being noticed.
@@ -218,11 +217,17 @@ impl Results {
     /// # Errors
     /// The connection is down for long.
     pub async fn forward(&self, reply_to: &str, result: &TaskResult) -> Result<(), RecordsError> {
-        let headers = built(result).into_map();
+        let mut headers = HeaderBlock::default();
+        result.headers(|name, value| headers.push(name, value));
+        let headers = headers.into_map();
         let doing = "forwarding a result";
         Ok(self.nats.send(doing, reply_to.to_owned(), Some(headers), result.payload.clone()).await?)
     }
 }
+
+/// What JetStream reads of a result: how far its subject must have come, and for how many seconds it is kept.
+const EXPECTED_LAST: &str = "Nats-Expected-Last-Subject-Sequence";
+const TTL: &str = "Nats-TTL";
 
 /// The message that stores a result, unless the task has one.
 #[derive(Debug, Clone)]
@@ -236,23 +241,16 @@ impl ResultMessage {
     /// The message that stores this result for `ttl`.
     #[must_use]
     pub fn new(tenant: &TenantName, result: &TaskResult, ttl: Duration) -> Self {
-        let mut headers = built(result);
-        headers.set_number(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, 0);
-        headers.set_number(NATS_MESSAGE_TTL, ttl.as_secs().max(1));
+        let mut headers = HeaderBlock::default();
+        headers.push(EXPECTED_LAST, format_args!("0"));
+        headers.push(TTL, format_args!("{}", ttl.as_secs().max(1)));
+        result.headers(|name, value| headers.push(name, value));
         Self {
             subject: Subjects::of(tenant).result(&result.task.queue, &result.task.id),
             headers: headers.into_map(),
             payload: result.payload.clone(),
         }
     }
-}
-
-fn built(result: &TaskResult) -> Headers {
-    let mut headers = Headers::new();
-    for (name, value) in result.headers() {
-        headers.set(name, value);
-    }
-    headers
 }
 
 fn read(kept: Kept) -> Result<StoredResult, RecordsError> {

@@ -2,7 +2,7 @@
 //!
 //! Everything stands in headers that any client can read; the payload of a result is the output itself.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,17 +65,14 @@ impl TaskResult {
         Self { task, sequence, outcome, content_type, payload, receipt, traceparent }
     }
 
-    /// The headers of the message that carries the result.
-    #[must_use]
-    pub fn headers(&self) -> Vec<(&'static str, String)> {
-        let mut headers = Vec::with_capacity(16);
-        headers.push((name::CONTENT_TYPE, self.content_type.clone()));
-        headers.push((name::TASK, self.task.to_string()));
-        push_receipt(&mut headers, self.outcome, self.sequence, &self.receipt);
+    /// Gives the headers of the message that carries the result to `set`, as name and value.
+    pub fn headers(&self, mut set: impl FnMut(&'static str, fmt::Arguments<'_>)) {
+        set(name::CONTENT_TYPE, format_args!("{}", self.content_type));
+        set(name::TASK, format_args!("{}", self.task));
+        receipt_headers(&mut set, self.outcome, self.sequence, &self.receipt);
         if let Some(traceparent) = &self.traceparent {
-            headers.push((name::TRACEPARENT, traceparent.clone()));
+            set(name::TRACEPARENT, format_args!("{traceparent}"));
         }
-        headers
     }
 
     /// Reads a result from the headers and the payload of its message.
@@ -152,35 +149,30 @@ fn problem(task: &TaskRef, failure: &Failure) -> Bytes {
     Bytes::from(problem.to_string())
 }
 
-fn push_receipt(
-    headers: &mut Vec<(&'static str, String)>,
+fn receipt_headers(
+    set: &mut impl FnMut(&'static str, fmt::Arguments<'_>),
     outcome: Outcome,
     sequence: Sequence,
     receipt: &Receipt,
 ) {
-    let millis = |duration: Duration| {
+    set(name::STATUS, format_args!("{}", outcome.as_str()));
+    set(name::SEQ, format_args!("{sequence}"));
+    set(name::ATTEMPT, format_args!("{}", receipt.attempt));
+    set(name::FUEL, format_args!("{}", receipt.fuel));
+    set(name::PEAK_MEMORY, format_args!("{}", receipt.peak_memory));
+    for (name, duration) in [(name::DURATION, receipt.duration), (name::QUEUED, receipt.queued)] {
         let micros = duration.as_micros();
-        format!("{}.{:03}", micros / 1000, micros % 1000)
-    };
-    headers.push((name::STATUS, outcome.as_str().to_owned()));
-    headers.push((name::SEQ, sequence.to_string()));
-    headers.push((name::ATTEMPT, receipt.attempt.to_string()));
-    headers.push((name::FUEL, receipt.fuel.to_string()));
-    headers.push((name::PEAK_MEMORY, receipt.peak_memory.to_string()));
-    headers.push((name::DURATION, millis(receipt.duration)));
-    headers.push((name::QUEUED, millis(receipt.queued)));
+        set(name, format_args!("{}.{:03}", micros / 1000, micros % 1000));
+    }
     if let Some(plugin) = &receipt.plugin {
-        headers.push((name::PLUGIN, plugin.to_string()));
+        set(name::PLUGIN, format_args!("{plugin}"));
     }
     if let Some(digest) = &receipt.digest {
-        headers.push((name::DIGEST, digest.to_string()));
+        set(name::DIGEST, format_args!("{digest}"));
     }
-    headers.push((name::HOST, receipt.host.clone()));
-    let mut usage = String::with_capacity(48);
+    set(name::HOST, format_args!("{}", receipt.host));
     let Receipt { bytes_in, bytes_out, log_bytes, host_calls, .. } = receipt;
-    write!(usage, "in={bytes_in} out={bytes_out} log={log_bytes} calls={host_calls}")
-        .expect("writing to a string cannot fail");
-    headers.push((name::USAGE, usage));
+    set(name::USAGE, format_args!("in={bytes_in} out={bytes_out} log={log_bytes} calls={host_calls}"));
 }
 
 fn read_usage(receipt: &mut Receipt, usage: &str) {
@@ -225,12 +217,12 @@ impl DeadLetter {
         receipt: &Receipt,
     ) -> Self {
         let mut headers = Self::publishers(original);
-        let mut ours = vec![
-            (name::TASK, task.to_string()),
-            (name::REASON, crate::escape_and_cut(&failure.reason, REASON_HEADER_BYTES - '…'.len_utf8())),
-        ];
-        push_receipt(&mut ours, failure.outcome, sequence, receipt);
-        headers.extend(ours.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let mut set =
+            |name: &str, value: fmt::Arguments<'_>| headers.push((name.to_owned(), value.to_string()));
+        let reason = crate::escape_and_cut(&failure.reason, REASON_HEADER_BYTES - '…'.len_utf8());
+        set(name::TASK, format_args!("{task}"));
+        set(name::REASON, format_args!("{reason}"));
+        receipt_headers(&mut set, failure.outcome, sequence, receipt);
         Self { payload, headers }
     }
 
@@ -281,7 +273,8 @@ mod tests {
         let output = Output { content_type: "image/png".into(), payload: Bytes::from_static(b"png") };
         let result =
             TaskResult::new(task(), 17, Ending::Succeeded(output), receipt(), Some("00-1-2-01".to_owned()));
-        let headers = result.headers();
+        let mut headers = Vec::new();
+        result.headers(|name, value| headers.push((name, value.to_string())));
         assert_eq!(header(&headers, "Saggar-Status"), Some("succeeded"));
         assert_eq!(header(&headers, "Saggar-Duration"), Some("1.234"));
         assert_eq!(header(&headers, "Saggar-Plugin"), Some("thumbnail@1.2.0"));
