@@ -22,7 +22,7 @@ const STUCK: Duration = Duration::from_millis(50);
 pub(crate) const HOLD: Duration = Duration::from_secs(5);
 
 /// After so many tasks in a row a thread looks at what else there is to do: the connection, above all.
-const IN_A_ROW: u32 = 4;
+const IN_A_ROW: u32 = 16;
 
 /// Takes the tasks of one pull as they come.
 pub(crate) struct Batch {
