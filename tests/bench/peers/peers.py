@@ -63,9 +63,9 @@ class Saggar(NatsClient):
     name = "saggar"
     title = "Saggar"
     configurations = {
-        "64 slots, the default": 64,
-        "16 slots": 16,
-        "256 slots": 256,
+        "256 slots, the default": 256,
+        "64 slots": 64,
+        "1,024 slots": 1024,
     }
     remarks = (
         "One host. Each task runs in a WebAssembly sandbox of its own. Its two queues are two of one tenant. The host "
@@ -98,7 +98,8 @@ class Saggar(NatsClient):
 
     def prepare(self, session):
         tenant = session.directory / "bench.toml"
-        queue = f'plugin = "echo@1.0.0"\nconcurrency = {session.configuration}\n'
+        # More than there are slots, or tasks about to be acknowledged would keep others from being delivered.
+        queue = f'plugin = "echo@1.0.0"\nconcurrency = {4 * session.configuration}\n'
         tenant.write_text(
             '[tenant]\nname = "bench"\nquota = { tasks = 1_000_000 }\n'
             f'[[queue]]\nname = "bulk"\n{queue}[[queue]]\nname = "quiet"\n{queue}'
