@@ -6,10 +6,12 @@ The first is taken when nothing is tried.
 
 import os
 import shutil
+import urllib.error
+import urllib.request
 
 import installation
 from installation import HERE
-from processes import Command, Failure, Process, finish
+from processes import Command, Failure, Process, finish, free_port, until
 from servers import Nats, Postgres, Redis
 
 CORES = os.cpu_count()
@@ -85,14 +87,14 @@ class Saggar(NatsClient):
         client = installation.python_versions(self.venv, "nats-py")
         return {"saggar": installation.version(self.binary).split()[-1]} | client
 
-    def saggar(self, session, *arguments, host="first"):
+    def saggar(self, session, *arguments, host="first", port=0):
         environment = {
             "NATS_URL": session.url,
             "SAGGAR_TENANT": "bench",
             "SAGGAR_HOST__NAME": host,
             "SAGGAR_HOST__SLOTS": session.configuration,
             "SAGGAR_HOST__CACHE": session.directory / "cache",
-            "SAGGAR_ADMIN__LISTEN": "127.0.0.1:0",
+            "SAGGAR_ADMIN__LISTEN": f"127.0.0.1:{port}",
         }
         return Command([self.binary, *arguments], environment)
 
@@ -107,13 +109,23 @@ class Saggar(NatsClient):
         log = session.log("prepare")
         push = ["plugin", "push", self.plugin, "--name", "echo", "--version", "1.0.0"]
         # A host makes the streams from the tenant's file, and then goes, so that the worker starts after the jobs.
-        with Process("saggar host", self.saggar(session, "host"), log):
+        port = free_port()
+        with Process("saggar host", self.saggar(session, "host", port=port), log):
+            until("saggar host is ready", 60, lambda: is_ready(f"http://127.0.0.1:{port}/readyz"))
             finish("saggar plugin push", self.saggar(session, *push), log, 60)
             finish("saggar apply", self.saggar(session, "apply", tenant), log, 60)
 
     def worker(self, session):
         # Not the first one's name, which may not be free at once.
         return [self.saggar(session, "host", host="second")]
+
+
+def is_ready(url):
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return answer.status == 200
+    except (urllib.error.URLError, TimeoutError):
+        return False
 
 
 class Apalis(NatsClient):
