@@ -30,7 +30,7 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn arrows_point_from_left_to_right() {
-    let allowed: [(&str, &[&str]); 7] = [
+    let allowed: [(&str, &[&str]); 8] = [
         ("saggar-model", &[]),
         ("saggar-sandbox", &["saggar-model"]),
         ("saggar-jetstream", &["saggar-model"]),
@@ -40,11 +40,13 @@ fn arrows_point_from_left_to_right() {
             "saggar-bench",
             &["saggar-bench-work", "saggar-worker", "saggar-sandbox", "saggar-jetstream", "saggar-model"],
         ),
+        ("saggar-conformance", &["saggar-sandbox", "saggar-model"]),
         (
             "saggar",
             &[
                 "saggar-admin",
                 "saggar-bench",
+                "saggar-conformance",
                 "saggar-worker",
                 "saggar-sandbox",
                 "saggar-jetstream",

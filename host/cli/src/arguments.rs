@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{apply, bench, completions, dead, dev, host, plugin, queue, run, task, tenant, test};
+use crate::commands::{
+    apply, bench, completions, conformance, dead, dev, host, plugin, queue, run, task, tenant, test,
+};
 use crate::console::Format;
 
 const EXIT_CODES: &str = "\
@@ -86,6 +88,8 @@ pub enum Command {
     Tenant(tenant::Arguments),
     /// Measure what a task costs on this machine.
     Bench(bench::Arguments),
+    /// Attack the sandbox of this machine, to see that it holds.
+    Conformance(conformance::Arguments),
     /// Print completions for a shell.
     Completions(completions::Arguments),
 }

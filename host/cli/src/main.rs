@@ -63,6 +63,7 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Queue(arguments) => commands::queue::execute(arguments, &connection, console).await,
             Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,
             Command::Bench(arguments) => commands::bench::execute(arguments, console).await,
+            Command::Conformance(arguments) => commands::conformance::execute(arguments, console).await,
             Command::Completions(arguments) => commands::completions::execute(&arguments, console),
         }
     });

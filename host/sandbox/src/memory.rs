@@ -5,6 +5,8 @@
 
 use wasmtime::{Error, ResourceLimiter};
 
+use crate::settings::TABLE_ELEMENTS;
+
 /// What an element of a table occupies on the host.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
@@ -73,7 +75,12 @@ impl ResourceLimiter for MemoryAccount {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let bytes = |elements: usize| elements.saturating_mul(TABLE_ELEMENT_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired), maximum.map(bytes)))
+        // What the pool allows at most comes as the table's own maximum, and is our limit all the same.
+        let own_maximum = maximum.filter(|maximum| *maximum < TABLE_ELEMENTS);
+        let beyond_pool = desired > TABLE_ELEMENTS && own_maximum.is_none();
+        let granted = !beyond_pool && self.grow(bytes(current), bytes(desired), own_maximum.map(bytes));
+        self.last_growth_denied |= beyond_pool;
+        Ok(granted)
     }
 
     fn table_grow_failed(&mut self, _error: Error) -> wasmtime::Result<()> {
@@ -102,6 +109,16 @@ mod tests {
         let mut account = MemoryAccount::new(100);
         assert!(!account.memory_growing(0, 101, None).unwrap());
         assert!(account.memory_growing(0, 100, None).unwrap());
+        assert!(!account.last_growth_denied());
+    }
+
+    #[test]
+    fn a_table_beyond_what_the_pool_has_is_out_of_memory_and_one_beyond_its_own_maximum_is_not() {
+        let mut account = MemoryAccount::new(1 << 30);
+        assert!(!account.table_growing(1, TABLE_ELEMENTS + 1, Some(TABLE_ELEMENTS)).unwrap());
+        assert!(account.last_growth_denied());
+        assert!(account.table_growing(1, TABLE_ELEMENTS, Some(TABLE_ELEMENTS)).unwrap());
+        assert!(!account.table_growing(1, 20, Some(10)).unwrap());
         assert!(!account.last_growth_denied());
     }
 

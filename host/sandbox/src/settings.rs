@@ -49,7 +49,7 @@ const MEMORIES_PER_COMPONENT: u32 = 8;
 const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
 
 /// Entries of one table: the functions of the largest language runtimes number some ten thousand.
-const TABLE_ELEMENTS: usize = 100_000;
+pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 
 /// Address space that the pool may reserve: half of what a process has.
 const POOL_ADDRESS_SPACE: usize = 64 << 40;

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod bench;
 pub mod completions;
+pub mod conformance;
 pub mod dead;
 pub mod dead_letter;
 pub mod dev;

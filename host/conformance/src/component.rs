@@ -1,0 +1,50 @@
+//! Makes components of attacks.
+
+use wit_component::{ComponentEncoder, StringEncoding};
+use wit_parser::Resolve;
+
+use crate::Guest;
+
+/// What attackers may import, and the handler they export.
+const PACKAGES: [(&str, &str); 3] = [
+    ("logging.wit", include_str!("../../../wit/deps/wasi-logging/logging.wit")),
+    ("task.wit", include_str!("../../../wit/task.wit")),
+    ("attacker.wit", include_str!("../wit/attacker.wit")),
+];
+
+/// An attack could not be made: its own mistake, not a refusal.
+#[derive(Debug, thiserror::Error)]
+#[error("the attack cannot be built: {0}")]
+pub struct BuildError(String);
+
+impl Guest {
+    /// The bytes that a tenant would push.
+    ///
+    /// # Errors
+    /// The text is not well-formed.
+    pub fn build(&self) -> Result<Vec<u8>, BuildError> {
+        match self {
+            Self::Module(text) => componentise(text),
+            Self::Component(text) => wat::parse_str(text).map_err(failed),
+            Self::Bytes(bytes) => Ok(bytes.clone()),
+        }
+    }
+}
+
+fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
+    let mut resolve = Resolve::default();
+    let mut last = None;
+    for (path, text) in PACKAGES {
+        last = Some(resolve.push_str(path, text).map_err(failed)?);
+    }
+    let package = last.ok_or_else(|| BuildError("there is no world".to_owned()))?;
+    let world = resolve.select_world(&[package], Some("attacker")).map_err(failed)?;
+    let mut module = wat::parse_str(text).map_err(failed)?;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .map_err(failed)?;
+    ComponentEncoder::default().module(&module).map_err(failed)?.encode().map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> BuildError {
+    BuildError(format!("{error:#}"))
+}
