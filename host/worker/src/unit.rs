@@ -98,6 +98,7 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
                 running.as_mut().poll(context)
             })
             .await;
+            // Done at the first poll, it never waited for anything.
             if polls == 1 {
                 lane.pace.computed(usage.duration, usage.fuel);
             } else {
