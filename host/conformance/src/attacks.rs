@@ -3,6 +3,7 @@
 //! A program in text is a core module: what it imports, what its handler does, and what else it has. Its memory
 //! begins with the handler's result, which is an empty output as long as nobody writes to it.
 
+mod calls;
 mod memory;
 mod stack;
 mod time;
@@ -12,7 +13,7 @@ use crate::{Attack, Guest};
 /// Every attack.
 #[must_use]
 pub fn all() -> Vec<Attack> {
-    [time::attacks(), memory::attacks(), stack::attacks()].concat()
+    [time::attacks(), calls::attacks(), memory::attacks(), stack::attacks()].concat()
 }
 
 /// A plugin that means no harm.

@@ -28,6 +28,7 @@
 mod attempt;
 mod baseline;
 mod cache;
+mod charge;
 mod clock;
 mod component;
 mod crash;

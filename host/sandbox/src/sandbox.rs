@@ -36,7 +36,7 @@ impl Sandbox {
         let failed = |error: wasmtime::Error| SandboxError(format!("{error:#}"));
         let engine = Engine::new(&config(options).map_err(failed)?).map_err(failed)?;
         let mut linker = Linker::new(&engine);
-        interfaces::add_to_linker(&mut linker).map_err(failed)?;
+        interfaces::link(&mut linker).map_err(failed)?;
         Ok(Self { engine, linker: Arc::new(linker) })
     }
 
