@@ -84,7 +84,8 @@ fn does(body: &str) -> Guest {
 }
 
 /// A component in text that has all this beside a handler that does nothing.
-fn around_handler(more: &str) -> Guest {
+#[must_use]
+pub fn around_handler(more: &str) -> Guest {
     Guest::Component(format!(
         r#"(component
             {more}

@@ -11,6 +11,6 @@ mod check;
 mod component;
 
 pub use attack::{Attack, Expected, Guest};
-pub use attacks::all;
+pub use attacks::{all, around_handler};
 pub use check::{Checked, Checker};
 pub use component::BuildError;

@@ -83,10 +83,17 @@ const FUEL_PER_PAGE: u8 = 255;
 /// What a component was compiled with: the exact release of wasmtime and of this crate's settings. Code compiled
 /// before a security patch must not be loaded after it, so a change of either makes all compiled code stale.
 pub(crate) const COMPILED_BY: &str =
-    concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-1");
+    concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-2");
 
-/// The engine's configuration.
+/// The configuration of an engine that runs guests.
 pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
+    let mut config = compiling()?;
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    Ok(config)
+}
+
+/// The configuration of an engine that compiles for those, and needs no pool itself.
+pub(crate) fn compiling() -> wasmtime::Result<Config> {
     let mut config = Config::new();
     config.strategy(Strategy::Cranelift);
     config.module_version(ModuleVersionStrategy::Custom(COMPILED_BY.to_owned()))?;
@@ -117,7 +124,7 @@ pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
     config.memory_reservation(4 * GIB as u64);
     config.memory_may_move(false);
     config.memory_init_cow(true);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(options)));
+    config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Ok(config)
 }
 
