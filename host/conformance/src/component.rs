@@ -24,14 +24,15 @@ impl Guest {
     /// The text is not well-formed.
     pub fn build(&self) -> Result<Vec<u8>, BuildError> {
         match self {
-            Self::Module(text) => componentise(text),
+            Self::Module(text) => componentise(wat::parse_str(text).map_err(failed)?),
+            Self::CoreModule(module) => componentise(module.clone()),
             Self::Component(text) => wat::parse_str(text).map_err(failed),
             Self::Bytes(bytes) => Ok(bytes.clone()),
         }
     }
 }
 
-fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
+fn componentise(mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
     let mut resolve = Resolve::default();
     let mut last = None;
     for (path, text) in PACKAGES {
@@ -39,7 +40,6 @@ fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
     }
     let package = last.ok_or_else(|| BuildError("there is no world".to_owned()))?;
     let world = resolve.select_world(&[package], Some("attacker")).map_err(failed)?;
-    let mut module = wat::parse_str(text).map_err(failed)?;
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(failed)?;
     ComponentEncoder::default().module(&module).map_err(failed)?.encode().map_err(failed)
