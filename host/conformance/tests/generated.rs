@@ -25,6 +25,8 @@ const LIMITS: Limits = Limits {
     timeout: Duration::from_millis(500),
     output: 64 << 10,
     log: 16 << 10,
+    host_call: 1 << 20,
+    resources: 100,
 };
 
 /// A verdict takes milliseconds; this tells it from a compiler that does not end.
