@@ -30,6 +30,7 @@ mod baseline;
 mod cache;
 mod clock;
 mod component;
+mod contained;
 mod crash;
 mod inspect;
 mod interfaces;

@@ -8,6 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::component::{Compiled, Plugin, Refused};
+use crate::contained::contained;
 use crate::inspect::inspect;
 use crate::request::{Attempt, Request, StopReason};
 use crate::services::Services;
@@ -69,7 +70,8 @@ impl Sandbox {
         Plugin::new(compiled.digest, pre)
     }
 
-    /// Makes one attempt. Whatever the guest does, the answer is an [`Attempt`]; `stop` ends it early.
+    /// Makes one attempt. Whatever the guest does, the answer is an [`Attempt`], also where the host panics over it;
+    /// `stop` ends it early.
     pub async fn run(
         &self,
         plugin: &Plugin,
@@ -77,7 +79,7 @@ impl Sandbox {
         services: Arc<dyn Services>,
         stop: impl Future<Output = StopReason> + Send,
     ) -> Attempt {
-        attempt::run(&self.engine, plugin, request, services, stop).await
+        contained(attempt::run(&self.engine, plugin, request, services, stop)).await
     }
 
     /// A number that differs whenever compiled code must not be shared: another release, other settings, another

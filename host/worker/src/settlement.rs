@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, ResultWriter, Results, States};
 use saggar_model::{
-    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Outcome, Receipt, Settlement, Task,
-    TaskResult, settle,
+    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskResult,
+    settle,
 };
 
 use crate::finish::Finishing;
@@ -152,7 +152,9 @@ impl Ended {
             return;
         }
         let Self { held, past, ending, .. } = self;
-        let given = give_back(&held.lane, held.lease(), &held.task, &past, ending.outcome(), after).await;
+        let (lane, lease) = (&held.lane, held.lease());
+        let history = past.history.after(ending.outcome(), lease.delivery.delivered(), &lane.host.name);
+        let given = give_back(lane, lease, &held.task, &past, history, after).await;
         if let Err(unsettled) = given {
             held.report_unsettled(unsettled);
         }
@@ -179,26 +181,37 @@ impl Ended {
     }
 }
 
-/// Writes down a run of `task` that ended with `outcome`, then gives its message back.
+/// Writes down what `task` has been through, unless somebody else has meanwhile.
+pub(crate) async fn remember(
+    lane: &OpenLane,
+    lease: &Lease,
+    task: &Task,
+    past: &Past,
+    history: History,
+) -> Result<Past, Unsettled> {
+    let states = &lane.host.records.states;
+    let sequence = lease.delivery.stream_sequence();
+    let put = persist(
+        "state",
+        saggar_jetstream::StateError::fault,
+        |_| false,
+        || states.put(&task.tenant, &task.queue, sequence, &history, past.revision),
+    );
+    let revision = put.await.map_err(|_| Unsettled)?;
+    Ok(Past { history, revision })
+}
+
+/// Writes down what `task` has been through, then gives its message back.
 pub(crate) async fn give_back(
     lane: &OpenLane,
     lease: &Lease,
     task: &Task,
     past: &Past,
-    outcome: Outcome,
+    history: History,
     after: Duration,
 ) -> Result<(), Unsettled> {
-    let delivery = &lease.delivery;
-    let history = past.history.after(outcome, delivery.delivered(), &lane.host.name);
-    let states = &lane.host.records.states;
-    let put = persist(
-        "state",
-        saggar_jetstream::StateError::fault,
-        |_| false,
-        || states.put(&task.tenant, &task.queue, delivery.stream_sequence(), &history, past.revision),
-    );
-    put.await.map_err(|_| Unsettled)?;
-    if let Err(error) = delivery.nak(after).await {
+    remember(lane, lease, task, past, history).await?;
+    if let Err(error) = lease.delivery.nak(after).await {
         tracing::warn!(%error, "a task could not be given back; it will be delivered again by itself");
     }
     Ok(())

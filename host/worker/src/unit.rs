@@ -1,15 +1,15 @@
 //! A task's life on this host: delivered, checked, run, settled.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use futures::FutureExt as _;
+use rand::Rng as _;
 use saggar_jetstream::Delivery;
 use saggar_model::{
-    Ending, EventKind, Failure, Invalid, Outcome, Receipt, Task, TaskHeaders, TaskId, TaskRef,
+    CRASHES_MAX, Ending, EventKind, Failure, History, Invalid, Outcome, Receipt, Suspicion, Task,
+    TaskHeaders, TaskId, TaskRef, turn_after,
 };
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -17,8 +17,10 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::dispatch::Slot;
 use crate::lane::OpenLane;
 use crate::lease::{Lease, LeaseGuard};
+use crate::metrics::SuspectFate;
 use crate::runner::{Program, Runner};
 use crate::settlement::{self, Ended, Past, Recalled, Unsettled};
+use crate::suspects::Turn;
 use crate::watcher::Watcher;
 
 /// A delivered task, and what it occupies on this host until it is settled.
@@ -28,6 +30,8 @@ pub(crate) struct Held {
     pub(crate) task: Arc<Task>,
     guard: LeaseGuard,
     _slot: Slot,
+    /// Of a suspect. It is the only one until it is settled: the host can be lost until then.
+    turn: Option<Turn>,
     /// A host that leaves waits for it.
     _counted: TaskTrackerToken,
 }
@@ -57,9 +61,16 @@ pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Del
     let guard = lane.host.leases.take(delivery);
     let (task, invalid) = read(&lane, &guard.lease);
     let counted = lane.host.units.token();
-    let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, _counted: counted };
+    let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, turn: None, _counted: counted };
     match settlement::recall(&held.lane, held.lease(), &held.task, held.runner.spec.once).await {
-        Ok(Recalled::Open(past)) => run_and_settle(held, past, invalid).await,
+        Ok(Recalled::Open(past)) => match past.history.suspicion() {
+            Suspicion::Clear => run_and_settle(held, past, invalid).await,
+            Suspicion::Suspect => run_alone_and_settle(held, past, invalid).await,
+            Suspicion::Guilty => {
+                held.lane.metrics.suspect(SuspectFate::DeadLettered);
+                run_and_settle(held, past, invalid).await;
+            }
+        },
         Ok(Recalled::Settled(stored)) => {
             if let Err(unsettled) = settlement::complete(&held.lane, held.lease(), &held.task, &stored).await
             {
@@ -68,6 +79,31 @@ pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Del
         }
         Err(unsettled) => held.report_unsettled(unsettled),
     }
+}
+
+/// Runs a task that hosts were lost with, unless another one runs here. That it does is written down before: should
+/// this host be lost as well, the next one knows.
+async fn run_alone_and_settle(mut held: Held, past: Past, invalid: Option<Invalid>) {
+    let Held { lane, task, .. } = &held;
+    let (delivery, host) = (held.lease().delivery.delivered(), &lane.host.name);
+    let Some(turn) = lane.host.suspects.turn() else {
+        lane.metrics.suspect(SuspectFate::GivenBack);
+        let after = turn_after(rand::rng().random());
+        let history = past.history.unrun(delivery, host);
+        let given = settlement::give_back(lane, held.lease(), task, &past, history, after).await;
+        return given.unwrap_or_else(|unsettled| held.report_unsettled(unsettled));
+    };
+    let history = past.history.alone(delivery, host);
+    let past = match settlement::remember(lane, held.lease(), task, &past, history).await {
+        Ok(past) => past,
+        Err(unsettled) => return held.report_unsettled(unsettled),
+    };
+    let (Task { tenant, queue, id, .. }, History { losses, crashes, .. }) = (&**task, &past.history);
+    tracing::warn!(%tenant, %queue, task = %id, losses, crashes,
+        "hosts were lost with this task; it runs with no other such task beside it");
+    lane.metrics.suspect(SuspectFate::Run);
+    held.turn = Some(turn);
+    run_and_settle(held, past, invalid).await;
 }
 
 async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
@@ -87,7 +123,7 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
         log_bytes: usage.log_bytes,
         host_calls: usage.host_calls,
     };
-    let (ending, receipt) = match runnable(runner, task, invalid) {
+    let (ending, receipt) = match runnable(runner, task, &past.history, invalid) {
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
@@ -123,9 +159,9 @@ pub(crate) async fn give_back(lane: &OpenLane, delivery: Delivery) {
         Ok(Recalled::Settled(_)) => Past::default(),
         Err(Unsettled) => return,
     };
-    let after = std::time::Duration::ZERO;
+    let history = past.history.unrun(lease.delivery.delivered(), &lane.host.name);
     // What cannot be written down is found out later: the delivery counts as one to a host that was lost.
-    let _ = settlement::give_back(lane, lease, &task, &past, Outcome::Interrupted, after).await;
+    let _ = settlement::give_back(lane, lease, &task, &past, history, Duration::ZERO).await;
 }
 
 /// The task in a message, and what is wrong with it, if anything. A task that cannot be understood still has a name.
@@ -147,7 +183,18 @@ fn read(lane: &OpenLane, lease: &Lease) -> (Task, Option<Invalid>) {
 }
 
 /// The plugin to run a task with, or why it is not run at all.
-fn runnable<'a>(runner: &'a Runner, task: &Task, invalid: Option<Invalid>) -> Result<&'a Plugin, Failure> {
+fn runnable<'a>(
+    runner: &'a Runner,
+    task: &Task,
+    history: &History,
+    invalid: Option<Invalid>,
+) -> Result<&'a Plugin, Failure> {
+    if history.suspicion() == Suspicion::Guilty {
+        let reason = format!(
+            "{CRASHES_MAX} hosts were lost while each ran this task with no other suspect beside it, so that no host runs it again"
+        );
+        return Err(Failure::new(Outcome::HostError, &reason));
+    }
     if let Some(Invalid(reason)) = invalid {
         return Err(Failure::new(Outcome::Invalid, &reason));
     }
@@ -185,12 +232,7 @@ async fn run(
         host.leaving_now.cancelled().await;
         StopReason::Interrupted
     };
-    // A fault of ours in one task must not take its neighbours' host away.
-    let running = AssertUnwindSafe(host.sandbox.run(plugin, request, watcher, stop)).catch_unwind();
-    running.await.unwrap_or_else(|_| Attempt {
-        ending: Ending::Failed(Failure::new(Outcome::HostError, "the host panicked while it ran the task")),
-        usage: Usage::default(),
-    })
+    host.sandbox.run(plugin, request, watcher, stop).await
 }
 
 /// A guest that heard of the drain and asked for a retry did what it was asked to: that is no failed attempt.
@@ -214,7 +256,7 @@ fn report(task: &Task, ending: &Ending, receipt: &Receipt) {
         }
         Ending::Failed(failure) if failure.outcome == Outcome::HostError => {
             let reason = &failure.reason;
-            tracing::error!(%tenant, %queue, task = %id, attempt, reason, "the host failed");
+            tracing::error!(%tenant, %queue, task = %id, attempt, reason, "host error");
         }
         Ending::Failed(failure) => {
             let (outcome, reason) = (failure.outcome.as_str(), &failure.reason);

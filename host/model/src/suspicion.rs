@@ -1,0 +1,121 @@
+//! Whether a task may be what hosts are lost to, and what that means for its next run.
+//!
+//! A host that is lost takes all its tasks with it and blames nobody. So its tasks become suspects, run from then on
+//! with no other suspect beside them, and only the loss of such a run is held against a task: what ran beside it
+//! unsuspected cannot have been the cause each time.
+
+use std::time::Duration;
+
+use crate::NAK_DELAY_MAX;
+
+/// So many hosts lost to a task alone are enough. One may be chance and two bad luck; each more is another host.
+pub const CRASHES_MAX: u32 = 3;
+
+/// The least time until a suspect is tried again that found another one running. Less would keep hosts busy with
+/// tasks they do not run.
+const TURN_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// What a task's history says about hosts that were lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suspicion {
+    /// No host was lost with it. It runs beside any other.
+    Clear,
+    /// A host was lost with it. It runs as its host's only suspect.
+    Suspect,
+    /// Too many hosts were lost to it alone. It is not run again.
+    Guilty,
+}
+
+/// How long a suspect stays away that found another one running. `chance` is a random number in [0, 1): suspects come
+/// back one by one, although they were delivered together.
+#[must_use]
+pub fn turn_after(chance: f64) -> Duration {
+    let spread = NAK_DELAY_MAX.saturating_sub(TURN_AFTER_MIN);
+    TURN_AFTER_MIN + spread.mul_f64(chance.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{History, Outcome};
+
+    /// What becomes of a delivery.
+    #[derive(Debug, Clone, Copy)]
+    enum Fate {
+        /// The host was lost, others beside it as suspect as this one or not suspected yet.
+        Lost,
+        /// The host ran it as its only suspect, and was lost.
+        LostAlone,
+        /// The host ran it as its only suspect; it ended so.
+        Alone(Outcome),
+        /// The host ran another suspect.
+        Waited,
+        /// It was run and ended so.
+        Ended(Outcome),
+    }
+
+    fn history_after(fates: &[Fate]) -> History {
+        let mut history = History::default();
+        for (delivery, fate) in (1..).zip(fates) {
+            let now = history.clone().at_delivery(delivery);
+            history = match fate {
+                Fate::Lost => history,
+                Fate::LostAlone => now.alone(delivery, "a"),
+                Fate::Alone(outcome) => now.alone(delivery, "a").after(*outcome, delivery, "a"),
+                Fate::Waited => now.unrun(delivery, "a"),
+                Fate::Ended(outcome) => now.after(*outcome, delivery, "a"),
+            };
+        }
+        history.at_delivery(fates.len() as u64 + 1)
+    }
+
+    #[test]
+    fn only_hosts_lost_to_a_task_alone_are_held_against_it() {
+        use Fate::{Alone, Ended, Lost, LostAlone, Waited};
+        use Outcome::{HostError, Interrupted, Trapped};
+        use Suspicion::{Clear, Guilty, Suspect};
+        let table: [(&[Fate], Suspicion, u32); 17] = [
+            (&[], Clear, 0),
+            (&[Ended(Trapped)], Clear, 0),
+            (&[Ended(Interrupted)], Clear, 0),
+            (&[Ended(HostError)], Clear, 0),
+            (&[Lost], Suspect, 0),
+            (&[Lost, Lost, Lost, Lost, Lost, Lost], Suspect, 0),
+            (&[Lost, Waited, Waited, Waited, Waited], Suspect, 0),
+            (&[Lost, LostAlone], Suspect, 1),
+            (&[Lost, LostAlone, LostAlone], Suspect, 2),
+            (&[Lost, LostAlone, LostAlone, LostAlone], Guilty, 3),
+            (&[Lost, LostAlone, Waited, Lost, LostAlone, Waited, Lost, LostAlone], Guilty, 3),
+            (&[Lost, LostAlone, LostAlone, Alone(Interrupted)], Suspect, 2),
+            (&[Lost, LostAlone, LostAlone, Alone(HostError)], Suspect, 2),
+            (&[Lost, Alone(Interrupted), Alone(Interrupted), Alone(Interrupted)], Suspect, 0),
+            (&[Lost, LostAlone, LostAlone, Alone(Trapped)], Clear, 0),
+            (&[Lost, LostAlone, LostAlone, Alone(Trapped), Lost], Suspect, 0),
+            (&[Lost, LostAlone, LostAlone, Ended(Interrupted), Lost], Suspect, 2),
+        ];
+        for (fates, suspicion, crashes) in table {
+            let history = history_after(fates);
+            assert_eq!((history.suspicion(), history.crashes), (suspicion, crashes), "{fates:?}");
+        }
+    }
+
+    #[test]
+    fn a_loss_is_counted_once_however_often_it_is_looked_at() {
+        let once = history_after(&[Fate::Lost, Fate::LostAlone]);
+        assert_eq!(once.clone().at_delivery(3), once);
+        assert_eq!(once.clone().unrun(3, "b").at_delivery(4).crashes, 1);
+    }
+
+    #[test]
+    fn a_run_that_goes_on_is_no_crash_yet() {
+        let running = history_after(&[Fate::Lost]).alone(2, "a");
+        assert_eq!(running.clone().at_delivery(2), running);
+    }
+
+    #[test]
+    fn suspects_that_wait_come_back_one_by_one_and_hold_no_place_for_long() {
+        assert_eq!(turn_after(0.0), Duration::from_secs(1));
+        assert_eq!(turn_after(0.5), Duration::from_secs(3));
+        assert!(turn_after(1.0) <= NAK_DELAY_MAX);
+    }
+}
