@@ -63,6 +63,13 @@ impl History {
         Self { alone_at: Some(delivery), host: host.to_owned(), ..self.clone() }
     }
 
+    /// The history to be written down when a suspect has run alone for as long as its [`crate::trial`]: what
+    /// happens to its host from then on may be another's fault.
+    #[must_use]
+    pub fn acquitted(&self) -> Self {
+        Self { alone_at: None, ..self.clone() }
+    }
+
     /// The history after delivery number `delivery`, which `host` gave back without having run it.
     #[must_use]
     pub fn unrun(&self, delivery: u64, host: &str) -> Self {

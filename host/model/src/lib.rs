@@ -40,7 +40,7 @@ pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
 pub use retry::RetryPolicy;
 pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
 pub use subject::{EventKind, Subjects};
-pub use suspicion::{CRASHES_MAX, Suspicion, turn_after};
+pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};
 pub use task::{Invalid, Task, TaskHeaders};
 pub use tenant::{QueueSpec, Quota, TenantRecord, TenantSpec};
 pub use text::{escape, escape_and_cut, panic_message};

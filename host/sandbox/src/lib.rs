@@ -30,7 +30,6 @@ mod baseline;
 mod cache;
 mod clock;
 mod component;
-mod contained;
 mod crash;
 mod inspect;
 mod interfaces;

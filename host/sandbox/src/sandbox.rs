@@ -2,13 +2,14 @@
 
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::component::{Compiled, Plugin, Refused};
-use crate::contained::contained;
 use crate::inspect::inspect;
 use crate::request::{Attempt, Request, StopReason};
 use crate::services::Services;
@@ -79,7 +80,10 @@ impl Sandbox {
         services: Arc<dyn Services>,
         stop: impl Future<Output = StopReason> + Send,
     ) -> Attempt {
-        contained(attempt::run(&self.engine, plugin, request, services, stop)).await
+        // A fault of ours that one guest comes upon must not take its neighbours' host away. Nothing of the attempt
+        // is looked at again: its store and its instance are dropped.
+        let attempt = attempt::run(&self.engine, plugin, request, services, stop);
+        AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|panic| attempt::panicked(&*panic))
     }
 
     /// A number that differs whenever compiled code must not be shared: another release, other settings, another

@@ -9,16 +9,19 @@ use std::panic::AssertUnwindSafe;
 use futures::FutureExt as _;
 use saggar_model::panic_message;
 
-/// Waits for `work`; nothing if it panicked, which is logged as a fault in `what`.
-pub(crate) async fn contained<T>(what: &'static str, work: impl Future<Output = T>) -> Option<T> {
-    match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(done) => Some(done),
-        Err(panic) => {
-            let message = panic_message(&*panic);
+/// Waits for `work`; nothing if it panicked, which is logged as a fault in `what`. No `async fn`: that would keep room
+/// for the work twice.
+pub(crate) fn contained<T>(
+    what: &'static str,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = Option<T>> {
+    AssertUnwindSafe(work).catch_unwind().map(move |done| {
+        done.inspect_err(|panic| {
+            let message = panic_message(&**panic);
             tracing::error!(panic = message, "the host panicked in {what}; its task will be delivered again");
-            None
-        }
-    }
+        })
+        .ok()
+    })
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use rand::Rng as _;
 use saggar_jetstream::Delivery;
 use saggar_model::{
     CRASHES_MAX, Ending, EventKind, Failure, History, Invalid, Outcome, Receipt, Suspicion, Task,
-    TaskHeaders, TaskId, TaskRef, turn_after,
+    TaskHeaders, TaskId, TaskRef, trial, turn_after,
 };
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -30,7 +30,7 @@ pub(crate) struct Held {
     pub(crate) task: Arc<Task>,
     guard: LeaseGuard,
     _slot: Slot,
-    /// Of a suspect. It is the only one until it is settled: the host can be lost until then.
+    /// Of a suspect. It is the only one until it is acquitted or settled: the host can be lost until then.
     turn: Option<Turn>,
     /// A host that leaves waits for it.
     _counted: TaskTrackerToken,
@@ -65,7 +65,8 @@ pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Del
     match settlement::recall(&held.lane, held.lease(), &held.task, held.runner.spec.once).await {
         Ok(Recalled::Open(past)) => match past.history.suspicion() {
             Suspicion::Clear => run_and_settle(held, past, invalid).await,
-            Suspicion::Suspect => run_alone_and_settle(held, past, invalid).await,
+            // Boxed, since it is rare and all tasks would keep room for it.
+            Suspicion::Suspect => Box::pin(run_alone_and_settle(held, past, invalid)).await,
             Suspicion::Guilty => {
                 held.lane.metrics.suspect(SuspectFate::DeadLettered);
                 run_and_settle(held, past, invalid).await;
@@ -106,7 +107,36 @@ async fn run_alone_and_settle(mut held: Held, past: Past, invalid: Option<Invali
     run_and_settle(held, past, invalid).await;
 }
 
-async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
+/// Runs a suspect that has its turn. When it has run for as long as its trial the turn is over, and the run goes on.
+async fn stand_trial(
+    held: &Held,
+    past: Past,
+    turn: Turn,
+    running: impl Future<Output = Attempt>,
+) -> (Attempt, Past, Option<Turn>) {
+    let mut running = pin!(running);
+    tokio::select! {
+        biased;
+        attempt = &mut running => return (attempt, past, Some(turn)),
+        () = tokio::time::sleep(trial(past.history.losses)) => {}
+    }
+    let acquitting = async move {
+        let history = past.history.acquitted();
+        match settlement::remember(&held.lane, held.lease(), &held.task, &past, history).await {
+            Ok(past) => {
+                drop(turn);
+                (past, None)
+            }
+            // As long as it counts as the only suspect it has to be.
+            Err(Unsettled) => (past, Some(turn)),
+        }
+    };
+    let (attempt, (past, turn)) = tokio::join!(running, acquitting);
+    (attempt, past, turn)
+}
+
+async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>) {
+    let mut turn = held.turn.take();
     let Held { lane, runner, task, .. } = &held;
     let queued = SystemTime::now().duration_since(held.lease().delivery.published()).unwrap_or_default();
     let receipt = |attempt, usage: Usage| Receipt {
@@ -129,11 +159,19 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
             let attempt = past.history.next_attempt();
             let mut running = pin!(run(lane, runner, plugin, task, attempt));
             let mut polls = 0;
-            let Attempt { ending, usage } = poll_fn(|context| {
+            let running = poll_fn(|context| {
                 polls += 1;
                 running.as_mut().poll(context)
-            })
-            .await;
+            });
+            let Attempt { ending, usage } = match turn {
+                None => running.await,
+                Some(its) => {
+                    // Boxed for the same reason.
+                    let (attempt, now, left) = Box::pin(stand_trial(&held, past, its, running)).await;
+                    (past, turn) = (now, left);
+                    attempt
+                }
+            };
             // Done at the first poll, it never waited for anything.
             if polls == 1 {
                 lane.pace.computed(usage.duration, usage.fuel);
@@ -145,6 +183,7 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
     };
     lane.metrics.attempt(ending.outcome(), &receipt);
     report(task, &ending, &receipt);
+    held.turn = turn;
     Ended { held, past, ending, receipt }.settle().await;
 }
 
