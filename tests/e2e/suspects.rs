@@ -69,6 +69,9 @@ async fn give_back_for_the_dead(stage: &Stage) {
     let name = format!("SAGGAR_TASKS_{}", stage.tenant);
     let stream = context.get_stream(&name).await.expect("the stream is there");
     let consumer = stream.consumer_info("sleeps").await.expect("the consumer is there");
+    if consumer.num_ack_pending == 0 {
+        return;
+    }
     let state = &stream.cached_info().state;
     for sequence in state.first_sequence..=state.last_sequence {
         let last = consumer.delivered.consumer_sequence;
@@ -226,6 +229,29 @@ async fn a_host_that_drains_is_not_lost_to_its_suspect() {
         assert_eq!(state["alone_at"], Value::Null);
     }
     assert_eq!((stage.queued().await, stage.results().await, stage.dead().await), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn what_a_finished_task_had_been_through_is_forgotten_by_whoever_finds_its_result() {
+    let stage = Stage::new("forgotten").await;
+    let mut first = stage.host("host-0", "").await;
+    stage.apply(&["sleeps"], "").await;
+    stage.publish("sleeps", "a", "0").await;
+    stage.result("sleeps", "a").await;
+    first.kill_9().await;
+    // The same task once more, as if its host had been lost between the result and the rest.
+    stage.publish("sleeps", "a", "0").await;
+    lose_another_host(&stage, 1).await;
+    let context = async_nats::jetstream::new(stage.client.clone());
+    let written = context.publish("saggar.state.forgotten.sleeps.2", r#"{"alone_at":1}"#.into()).await;
+    written.expect("it is sent").await.expect("it is stored");
+    let _second = stage.host("host-1", "").await;
+    give_back_for_the_dead(&stage).await;
+    eventually("nothing is left of it", SOON, || async {
+        (stage.queued().await == 0 && stage.messages("SAGGAR_STATE").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!((stage.results().await, stage.dead().await), (1, 0));
 }
 
 /// What the task at this place has been through.

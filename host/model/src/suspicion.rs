@@ -58,7 +58,7 @@ mod tests {
     /// What becomes of a delivery.
     #[derive(Debug, Clone, Copy)]
     enum Fate {
-        /// The host was lost, others beside it as suspect as this one or not suspected yet.
+        /// The host was lost and had written nothing down.
         Lost,
         /// The host ran it as its only suspect, and was lost.
         LostAlone,

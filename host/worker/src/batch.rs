@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use saggar_jetstream::Delivery;
 
-use crate::contained::contained;
 use crate::dispatch::{Dispatcher, GuestMemory, Permits, Slot};
 use crate::lane::OpenLane;
 use crate::runner::Runner;
@@ -106,8 +105,7 @@ impl Inner {
                 unit::give_back(&self.lane, delivery).await;
                 continue;
             }
-            let living = unit::live(self.lane.clone(), self.runner.clone(), delivery, slot);
-            contained("the life of a task", living).await;
+            unit::live(self.lane.clone(), self.runner.clone(), delivery, slot).await;
             in_a_row += 1;
             if in_a_row % IN_A_ROW == 0 {
                 tokio::task::yield_now().await;

@@ -217,7 +217,8 @@ pub(crate) async fn give_back(
     Ok(())
 }
 
-/// Makes sure that the dead letter of a stored failure exists, for a task that was delivered again.
+/// Makes sure that the dead letter of a stored failure exists, for a task that was delivered again, and that nothing
+/// else is left of it.
 pub(crate) async fn complete(
     lane: &OpenLane,
     lease: &Lease,
@@ -247,7 +248,22 @@ pub(crate) async fn complete(
     } else if stored.sequence != lease.delivery.stream_sequence() {
         lane.metrics.repeated();
     }
-    lease.delivery.ack().await.map_err(|_| Unsettled)
+    lease.delivery.ack().await.map_err(|_| Unsettled)?;
+    forget(lane, lease, task).await;
+    Ok(())
+}
+
+/// Removes what a finished task has been through: the host that stored its result was lost before it could.
+async fn forget(lane: &OpenLane, lease: &Lease, task: &Task) {
+    let states = &lane.host.records.states;
+    let removed = match states.get(&task.tenant, &task.queue, lease.delivery.stream_sequence()).await {
+        Ok(Some(stored)) => states.remove(stored.revision).await.map(|_| ()),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the state of a finished task stays behind");
+    }
 }
 
 fn is_full(error: &DeadError) -> bool {

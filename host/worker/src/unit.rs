@@ -14,6 +14,7 @@ use saggar_model::{
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::contained::contained;
 use crate::dispatch::Slot;
 use crate::lane::OpenLane;
 use crate::lease::{Lease, LeaseGuard};
@@ -56,8 +57,13 @@ impl Held {
     }
 }
 
-/// Lives the life of one delivered task, from here to the end of its run. Its settlement goes on by itself.
+/// Lives the life of one delivered task, from here to the end of its run. Its settlement goes on by itself, and so
+/// does the caller if the host panics over the task.
 pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
+    contained("the life of a task", live_on(lane, runner, delivery, slot)).await;
+}
+
+async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
     let guard = lane.host.leases.take(delivery);
     let (task, invalid) = read(&lane, &guard.lease);
     let counted = lane.host.units.token();
@@ -189,6 +195,10 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
 
 /// Gives a task back that was never started, because the host leaves or is too busy.
 pub(crate) async fn give_back(lane: &OpenLane, delivery: Delivery) {
+    contained("giving a task back", give_back_unrun(lane, delivery)).await;
+}
+
+async fn give_back_unrun(lane: &OpenLane, delivery: Delivery) {
     let guard = lane.host.leases.take(delivery);
     let lease = &*guard.lease;
     let (task, _) = read(lane, lease);
@@ -230,7 +240,8 @@ fn runnable<'a>(
 ) -> Result<&'a Plugin, Failure> {
     if history.suspicion() == Suspicion::Guilty {
         let reason = format!(
-            "{CRASHES_MAX} hosts were lost while each ran this task with no other suspect beside it, so that no host runs it again"
+            "{CRASHES_MAX} hosts were lost while each ran this task with no other suspect beside it, so that no host \
+             runs it again"
         );
         return Err(Failure::new(Outcome::HostError, &reason));
     }
