@@ -1,11 +1,12 @@
 //! One attempt: a fresh store, a fresh instance, one call, and then nothing is left.
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use saggar_model::{Ending, Limits, Output};
+use saggar_model::{Ending, Failure, Limits, Outcome, Output, panic_message};
 use wasmtime::{Engine, Store};
 
 use crate::charge::Border;
@@ -58,6 +59,12 @@ pub(crate) async fn run(
         host_calls: state.charges.count(),
     };
     Attempt { ending, usage }
+}
+
+/// How an attempt ended over which the host panicked. What it used nobody knows.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Attempt {
+    let reason = format!("the host panicked while it ran the task: {}", panic_message(panic));
+    Attempt { ending: Ending::Failed(Failure::new(Outcome::HostError, &reason)), usage: Usage::default() }
 }
 
 /// Sets the limits before anything of the guest runs: its start functions run under them too.
