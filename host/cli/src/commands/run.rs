@@ -48,7 +48,7 @@ pub struct Arguments {
     limits: LimitFlags,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Work, in units of fuel.
@@ -153,8 +153,7 @@ mod tests {
 
     #[test]
     fn limits_that_no_host_would_serve_are_named_by_their_flags() {
-        let flags =
-            |fuel, max_output| LimitFlags { fuel, memory: None, timeout: None, max_output, max_log: None };
+        let flags = |fuel, max_output| LimitFlags { fuel, max_output, ..LimitFlags::default() };
         assert_eq!(flags(None, None).limits(), Ok(Limits::default()));
         let failure = flags(Some(0), Some(1 << 40)).limits().unwrap_err();
         assert_eq!(failure.kind, Kind::Usage);
