@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arbitrary::Unstructured;
 use rand::rngs::StdRng;
 use rand::{Rng, RngCore, SeedableRng};
 use saggar_conformance::Guest;
@@ -65,26 +64,7 @@ const IMPORTS: &str = r#"(module
     (import "wasi:filesystem/preopens@0.2.0" "get-directories" (func (param i32))))"#;
 
 fn generated(random: &mut StdRng) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; random.random_range(256..4096)];
-    random.fill_bytes(&mut bytes);
-    let parse = |text| Some(wat::parse_str(text).expect("it is well-formed"));
-    let config = wasm_smith::Config {
-        exports: parse(EXPORTS),
-        available_imports: parse(IMPORTS),
-        max_imports: 6,
-        max_memories: 1,
-        max_tables: 3,
-        max_funcs: 20,
-        // Nothing that a plugin has may refer to objects of the host, and few of those that do are accepted.
-        reference_types_enabled: random.random_ratio(1, 50),
-        memory64_enabled: false,
-        threads_enabled: random.random_ratio(1, 50),
-        gc_enabled: random.random_ratio(1, 50),
-        exceptions_enabled: random.random_ratio(1, 50),
-        ..wasm_smith::Config::default()
-    };
-    let module = wasm_smith::Module::new(config, &mut Unstructured::new(&bytes)).ok()?;
-    Guest::CoreModule(module.to_bytes()).build().ok()
+    Guest::CoreModule(saggar_harness::generated::module(random, EXPORTS, IMPORTS)?).build().ok()
 }
 
 fn mutated(random: &mut StdRng, originals: &[Vec<u8>]) -> Vec<u8> {

@@ -4,6 +4,7 @@
 //! Failures panic with what was awaited and what the process had said, for that is what a test's reader needs.
 
 mod eventually;
+pub mod generated;
 pub mod guests;
 mod lines;
 mod oneshot;
