@@ -41,6 +41,7 @@ mod services;
 mod settings;
 mod state;
 mod stdio;
+mod structure;
 mod verdict;
 
 pub use baseline::{Bare, BareError, Metering};
@@ -51,3 +52,4 @@ pub use request::{Attempt, Request, StopReason, Usage};
 pub use sandbox::{Sandbox, SandboxError};
 pub use services::{LogLevel, LogLine, LogSource, Services, Silent};
 pub use settings::Options;
+pub use structure::Excess;

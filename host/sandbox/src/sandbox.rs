@@ -8,7 +8,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::component::{Compiled, Plugin, Refused};
-use crate::inspect::inspect;
+use crate::inspect::inspect_for;
 use crate::request::{Attempt, Request, StopReason};
 use crate::services::Services;
 use crate::settings::{COMPILED_BY, Options, config};
@@ -25,6 +25,7 @@ pub struct SandboxError(String);
 pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
+    max_memory: u64,
 }
 
 impl Sandbox {
@@ -37,7 +38,7 @@ impl Sandbox {
         let engine = Engine::new(&config(options).map_err(failed)?).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         interfaces::add_to_linker(&mut linker).map_err(failed)?;
-        Ok(Self { engine, linker: Arc::new(linker) })
+        Ok(Self { engine, linker: Arc::new(linker), max_memory: options.max_memory })
     }
 
     /// Compiles a component. Takes a tenth of a second for a small Rust plugin and many seconds for a language
@@ -46,7 +47,7 @@ impl Sandbox {
     /// # Errors
     /// The component is refused.
     pub fn compile(&self, wasm: &[u8]) -> Result<Compiled, Refused> {
-        let digest = inspect(wasm)?.digest;
+        let digest = inspect_for(wasm, self.max_memory)?.digest;
         let code =
             self.engine.precompile_component(wasm).map_err(|error| Refused::Broken(format!("{error:#}")))?;
         Ok(Compiled { digest, code })

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroUsize;
 
+use wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost,
     PoolingAllocationConfig, Strategy,
@@ -29,6 +30,16 @@ impl Default for Options {
     }
 }
 
+/// What a guest may be made of: what it is validated with and what it is compiled with. What is not needed is not
+/// there to be attacked, so that threads, garbage collection, exceptions and 64-bit memories are left out.
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::COMPONENT_MODEL)
+    .difference(WasmFeatures::GC_TYPES);
+
 /// The guest yields to the executor after so much fuel, roughly a millisecond of work: short enough for the wall
 /// limit and the neighbours, long enough to cost nothing (at 10,000 the same work takes 2.6 times as long).
 pub(crate) const YIELD_INTERVAL: u64 = 1_000_000;
@@ -40,13 +51,13 @@ pub(crate) const RESOURCES_MAX: usize = 1024;
 pub(crate) const RANDOM_MAX_BYTES: u64 = 64 << 10;
 
 /// Core instances in one component: Python needs 14 and more, an attack has a thousand.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// Memories of one component: one for the program, a few for adapters and for plugins made of several languages.
-const MEMORIES_PER_COMPONENT: u32 = 8;
+pub(crate) const MEMORIES_PER_COMPONENT: u32 = 8;
 
 /// Tables of one component: each core instance may have one.
-const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
+pub(crate) const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
 
 /// Entries of one table: the functions of the largest language runtimes number some ten thousand.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
@@ -98,12 +109,8 @@ pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
     // Fuel yields already give the executor its turns; epochs on top of fuel cost another tenth of the speed.
     config.epoch_interruption(false);
 
-    // What is not needed is not there to be attacked.
-    config.wasm_component_model(true);
-    config.wasm_memory64(false);
-    config.wasm_shared_everything_threads(false);
-    config.wasm_stack_switching(false);
-    config.wasm_custom_page_sizes(false);
+    config.wasm_features(FEATURES, true);
+    config.wasm_features(FEATURES.complement(), false);
     config.shared_memory(false);
     config.gc_support(false);
     config.concurrency_support(false);
@@ -171,6 +178,7 @@ mod tests {
     fn the_settings_that_keep_guests_apart_read_back() {
         let config = config(&Options::default()).unwrap();
         let engine = wasmtime::Engine::new(&config).unwrap();
+        assert_eq!(engine.get_wasm_features(), FEATURES, "what is validated is what is compiled");
         assert!(engine.get_consume_fuel());
         assert!(!engine.get_epoch_interruption());
         assert!(!engine.get_concurrency_support());
