@@ -6,9 +6,10 @@ use wit_parser::Resolve;
 use crate::Guest;
 
 /// What attackers may import, and the handler they export.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 4] = [
     ("logging.wit", include_str!("../../../wit/deps/wasi-logging/logging.wit")),
     ("task.wit", include_str!("../../../wit/task.wit")),
+    ("wasi.wit", include_str!("../wit/wasi.wit")),
     ("attacker.wit", include_str!("../wit/attacker.wit")),
 ];
 

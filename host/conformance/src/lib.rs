@@ -9,6 +9,8 @@ mod attack;
 mod attacks;
 mod check;
 mod component;
+mod imports;
+mod program;
 
 pub use attack::{Attack, Expected, Guest};
 pub use attacks::all;

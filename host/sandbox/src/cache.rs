@@ -150,7 +150,7 @@ mod tests {
     use crate::settings::Options;
 
     fn sandbox() -> Sandbox {
-        Sandbox::new(&Options { slots: 1, max_memory: 64 << 20 }).unwrap()
+        Sandbox::new(&Options { slots: 1, max_memory: 64 << 20, ..Options::default() }).unwrap()
     }
 
     fn hello() -> Vec<u8> {

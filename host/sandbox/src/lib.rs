@@ -51,5 +51,5 @@ pub use inspect::{Inspection, inspect};
 pub use request::{Attempt, Request, StopReason, Usage};
 pub use sandbox::{Sandbox, SandboxError};
 pub use services::{LogLevel, LogLine, LogSource, Services, Silent};
-pub use settings::Options;
+pub use settings::{Options, PageScan};
 pub use structure::Excess;

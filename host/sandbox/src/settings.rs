@@ -22,12 +22,23 @@ pub struct Options {
     pub slots: u32,
     /// The largest linear memory of any guest, in bytes.
     pub max_memory: u64,
+    /// How memory is cleared between two attempts.
+    pub page_scan: PageScan,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { slots: 64, max_memory: 4 << 30 }
+        Self { slots: 64, max_memory: 4 << 30, page_scan: PageScan::Auto }
     }
+}
+
+/// Whether the kernel is asked which pages an attempt wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageScan {
+    /// Where the kernel can say so, and can be believed.
+    Auto,
+    /// Never: what a machine with swap or an older kernel does.
+    Never,
 }
 
 /// What a guest may be made of: what it is validated with and what it is compiled with. What is not needed is not
@@ -149,7 +160,10 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     pool.max_core_instance_size(MIB);
     pool.max_memory_size(max_memory);
     pool.table_elements(TABLE_ELEMENTS);
-    let scan = page_scan_is_safe();
+    let scan = match options.page_scan {
+        PageScan::Auto => page_scan_is_safe(),
+        PageScan::Never => false,
+    };
     pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     pool.linear_memory_keep_resident(if scan { KEEP_RESIDENT_WITH_SCAN } else { KEEP_RESIDENT_WITHOUT_SCAN });
     pool.table_keep_resident(64 * KIB);
