@@ -8,6 +8,7 @@ mod stage;
 mod any_client;
 mod bad_input;
 mod bench;
+mod compile;
 mod conformance;
 mod crash;
 mod dev;

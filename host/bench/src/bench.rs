@@ -9,7 +9,7 @@ use saggar_jetstream::{
     ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, RecordsError,
     TenantsError,
 };
-use saggar_sandbox::{BareError, CacheError, Refused, SandboxError};
+use saggar_sandbox::{BareError, CacheError, CompileError, Refused, SandboxError};
 use saggar_worker::HostError;
 use serde::Serialize;
 
@@ -83,6 +83,9 @@ pub enum BenchError {
     /// The cache of compiled code cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
+    /// There is nothing to compile with.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
     /// The component cannot be run.
     #[error(transparent)]
     Refused(#[from] Refused),

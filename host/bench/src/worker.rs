@@ -7,7 +7,7 @@ use prometheus_client::registry::Registry;
 use saggar_jetstream::{Nats, RawLoop, Target};
 use saggar_model::Ceilings;
 use saggar_model::config::WorkerConfig;
-use saggar_sandbox::{Options, PluginCache, Sandbox};
+use saggar_sandbox::{Compiler, Options, PluginCache, Sandbox};
 use saggar_worker::{Host, HostOptions, Metrics};
 
 use crate::bench::BenchError;
@@ -47,7 +47,8 @@ impl Worker {
         let HostSize { slots, memory } = size;
         let ceilings = Ceilings::default();
         let sandbox = Sandbox::new(&Options { slots, max_memory: ceilings.0.memory, ..Options::default() })?;
-        let cache = PluginCache::open(sandbox.clone(), cache)?;
+        let cache =
+            PluginCache::open(sandbox.clone(), Compiler::new()?, cache, WorkerConfig::CACHE_SIZE_DEFAULT)?;
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let name = "bench".to_owned();

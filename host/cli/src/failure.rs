@@ -239,6 +239,18 @@ impl From<saggar_sandbox::Refused> for Failure {
     }
 }
 
+impl From<saggar_sandbox::CompileError> for Failure {
+    fn from(error: saggar_sandbox::CompileError) -> Self {
+        match error {
+            saggar_sandbox::CompileError::Refused(refused) => refused.into(),
+            process @ saggar_sandbox::CompileError::Process(_) => Self::new(Kind::Internal, process).advice(
+                "Components are compiled by a child of this program, which needs to start processes and threads and \
+                 to confine them with seccomp; check what a container allows. Trying again may help.",
+            ),
+        }
+    }
+}
+
 impl From<saggar_admin::AdminError> for Failure {
     fn from(error: saggar_admin::AdminError) -> Self {
         Self::new(Kind::BadConfiguration, error)

@@ -1,30 +1,36 @@
 //! One attempt in this process, without NATS: what `run` and `test` share.
 
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use saggar_model::config::WorkerConfig;
 use saggar_model::{
     Ending, Failure as TaskFailure, Limits, Outcome, PluginId, Receipt, Subjects, TaskHeaders, TaskRef,
-    TaskResult, TenantName,
+    TaskResult, TenantName, format_bytes,
 };
 use saggar_sandbox::{
-    Attempt, Options, Plugin, PluginCache, Refused, Request, Sandbox, Services, StopReason, Usage,
+    Attempt, Compiler, Options, Plugin, PluginCache, Request, Sandbox, Services, StopReason, Usage,
 };
 
 use crate::cache_dir::cache_dir;
 use crate::component::Component;
 use crate::console::Console;
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 
 /// The host that a local receipt names.
 const HOST: &str = "local";
 
+/// How often one hears of a component that takes long to compile.
+const NEWS: Duration = Duration::from_secs(5);
+
 /// Runs tasks in this process.
 pub struct Local {
     sandbox: Sandbox,
-    cache: Option<PluginCache>,
+    cache: PluginCache,
+    console: Console,
 }
 
 /// A task to run here.
@@ -45,15 +51,19 @@ impl Local {
     /// This machine cannot run a sandbox.
     pub fn new(console: Console) -> Result<Self, Failure> {
         let sandbox = Sandbox::new(&Options { slots: 1, ..Options::default() })?;
-        let directory = cache_dir(None, |name| std::env::var(name).ok());
-        let cache = directory.and_then(|directory| match PluginCache::open(sandbox.clone(), &directory) {
-            Ok(cache) => Some(cache),
-            Err(error) => {
-                console.warn(format!("{error}; going on without"));
-                None
-            }
+        let compiler = compiler()?;
+        let opened = cache_dir(None, |name| std::env::var(name).ok()).map(|directory| {
+            PluginCache::open(sandbox.clone(), compiler.clone(), &directory, WorkerConfig::CACHE_SIZE_DEFAULT)
         });
-        Ok(Self { sandbox, cache })
+        let cache = match opened {
+            Some(Ok(cache)) => cache,
+            Some(Err(error)) => {
+                console.warn(format!("{error}; going on without"));
+                PluginCache::none(sandbox.clone(), compiler)
+            }
+            None => PluginCache::none(sandbox.clone(), compiler),
+        };
+        Ok(Self { sandbox, cache, console })
     }
 
     /// Compiles a component, or finds it compiled.
@@ -61,15 +71,15 @@ impl Local {
     /// # Errors
     /// The component is refused.
     pub async fn prepare(&self, component: &Component) -> Result<Plugin, Failure> {
-        let (sandbox, cache, wasm) = (self.sandbox.clone(), self.cache.clone(), component.wasm.clone());
-        let prepared = tokio::task::spawn_blocking(move || -> Result<Plugin, Refused> {
-            match cache {
-                Some(cache) => cache.prepare(&wasm),
-                None => sandbox.load(&sandbox.compile(&wasm)?),
+        let mut preparing = pin!(self.cache.prepare(component.wasm.clone()));
+        let begun = Instant::now();
+        loop {
+            if let Ok(prepared) = tokio::time::timeout(NEWS, &mut preparing).await {
+                return Ok(prepared?);
             }
-        });
-        let prepared = prepared.await.map_err(|error| Failure::new(Kind::Internal, error))?;
-        Ok(prepared?)
+            let (size, took) = (format_bytes(component.inspection.size), begun.elapsed().as_secs());
+            self.console.note(format!("still compiling {size}, for {took} s so far"));
+        }
     }
 
     /// Makes one attempt. What is wrong with the task itself is the attempt's outcome, as on any host.
@@ -99,6 +109,14 @@ impl Local {
         let receipt = receipt(&attempt.usage, plugin, name);
         TaskResult::new(identity, 0, attempt.ending, receipt, None)
     }
+}
+
+/// What compiles the components of others: this program as a child.
+///
+/// # Errors
+/// The system does not say where the program is.
+pub fn compiler() -> Result<Compiler, Failure> {
+    Ok(Compiler::new()?)
 }
 
 /// The tenant that a local task belongs to.

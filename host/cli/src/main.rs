@@ -37,6 +37,10 @@ use failure::{Exit, Failure, Kind};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // A child that compiles a component and can do nothing else: before there are threads, files or a configuration.
+    if std::env::args_os().nth(1).is_some_and(|command| command == saggar_sandbox::COMPILE_COMMAND) {
+        return saggar_sandbox::compile_standard_input();
+    }
     let arguments = Arguments::parse();
     let console = Console::new(arguments.output);
     let exit = execute(arguments, console).unwrap_or_else(|failure| {

@@ -12,6 +12,7 @@ use saggar_sandbox::{Options, PluginCache, Sandbox};
 use saggar_worker::{Drained, Host, HostOptions, Metrics};
 
 use crate::failure::{Failure, Kind};
+use crate::local::compiler;
 
 /// What a host feels like before there is one: it lives, and is not ready.
 const STARTING: Health = Health { connected: false, draining: false, stuck: false };
@@ -33,10 +34,13 @@ impl Service {
             max_memory: config.ceilings.0.memory,
             ..Options::default()
         })?;
-        let cache = PluginCache::open(sandbox.clone(), cache).map_err(|error| {
-            Failure::new(Kind::BadConfiguration, error)
-                .advice("Name a directory that this user may write with host.cache or SAGGAR_HOST__CACHE.")
-        })?;
+        let cache = PluginCache::open(sandbox.clone(), compiler()?, cache, config.host.cache_size).map_err(
+            |error| {
+                Failure::new(Kind::BadConfiguration, error).advice(
+                    "Name a directory that this user may write with host.cache or SAGGAR_HOST__CACHE.",
+                )
+            },
+        )?;
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let health: Arc<OnceLock<Box<dyn Fn() -> Health + Send + Sync>>> = Arc::default();

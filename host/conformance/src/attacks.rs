@@ -1,11 +1,16 @@
 //! The attacks, by what they are after, each named after its number in the list of `docs/attacks.md`.
 
 mod border;
+mod calls;
 mod flood;
 mod leak;
 mod loading;
 mod memory;
 mod time;
+
+use std::time::Duration;
+
+use saggar_model::Limits;
 
 use crate::program::Program;
 use crate::{Attack, Guest};
@@ -15,6 +20,7 @@ use crate::{Attack, Guest};
 pub fn all() -> Vec<Attack> {
     let mut all = [
         time::attacks(),
+        calls::attacks(),
         memory::attacks(),
         border::attacks(),
         loading::attacks(),
@@ -24,6 +30,15 @@ pub fn all() -> Vec<Attack> {
     .concat();
     all.sort_by_key(Attack::number);
     all
+}
+
+/// The most fuel that any host gives, for attacks whose harm would show only if they go on for long.
+const PLENTY: u64 = 1_000_000_000_000;
+
+/// Limits that let an attack go on.
+fn patience(limits: &mut Limits) {
+    limits.fuel = PLENTY;
+    limits.timeout = Duration::from_secs(30);
 }
 
 /// A plugin that means no harm.

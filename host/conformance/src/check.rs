@@ -9,9 +9,9 @@ use saggar_sandbox::{Attempt, Plugin, Request, Sandbox, Silent};
 
 use crate::{Attack, BuildError, Expected, attacks};
 
-/// What an attempt may take beyond its wall limit. It is a thousandth of this on an idle machine; a busy one of two
+/// What an attempt may take beyond its wall limit. It is a hundredth of this on an idle machine; a busy one of two
 /// cores may have nothing to spare for the thread that runs it for that long.
-const LATE: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_millis(250);
 
 /// What the host's memory may grow by beyond what the guest was allowed.
 const HOST_MEMORY: u64 = 64 << 20;

@@ -1,7 +1,7 @@
 //! Makes components of attacks.
 
 use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 use crate::Guest;
 
@@ -32,7 +32,8 @@ impl Guest {
     }
 }
 
-fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
+/// The signatures, and which of the worlds is the attackers'.
+pub(crate) fn attackers_world() -> Result<(Resolve, WorldId), BuildError> {
     let mut resolve = Resolve::default();
     let mut last = None;
     for (path, text) in PACKAGES {
@@ -40,6 +41,11 @@ fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
     }
     let package = last.ok_or_else(|| BuildError("there is no world".to_owned()))?;
     let world = resolve.select_world(&[package], Some("attacker")).map_err(failed)?;
+    Ok((resolve, world))
+}
+
+fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
+    let (resolve, world) = attackers_world()?;
     let mut module = wat::parse_str(text).map_err(failed)?;
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(failed)?;

@@ -9,6 +9,9 @@ pub(crate) const PROGRESS: &str = r#"
 pub(crate) const TASK_ID: &str = r#"
     (import "saggar:task/context@0.1.0" "task-id" (func $id (param i32)))"#;
 
+pub(crate) const HEADER: &str = r#"
+    (import "saggar:task/context@0.1.0" "header" (func $header (param i32 i32 i32)))"#;
+
 pub(crate) const NOW: &str = r#"
     (import "wasi:clocks/monotonic-clock@0.2.12" "now" (func $now (result i64)))"#;
 
@@ -38,3 +41,12 @@ pub(crate) const EXIT_CODE: &str = r#"
 
 pub(crate) const TCP: &str = r#"
     (import "wasi:sockets/tcp-create-socket@0.2.12" "create-tcp-socket" (func $tcp (param i32 i32)))"#;
+
+/// Whatever gives a guest a handle that it was not granted.
+pub(crate) const HANDLES: &str = r#"
+    (import "wasi:cli/stdin@0.2.12" "get-stdin" (func $stdin (result i32)))
+    (import "wasi:cli/stdout@0.2.12" "get-stdout" (func $stdout (result i32)))
+    (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $timer (param i64) (result i32)))
+    (import "wasi:sockets/instance-network@0.2.12" "instance-network" (func $network (result i32)))
+    (import "wasi:sockets/tcp-create-socket@0.2.12" "create-tcp-socket" (func $tcp (param i32 i32)))
+    (import "wasi:sockets/udp-create-socket@0.2.12" "create-udp-socket" (func $udp (param i32 i32)))"#;

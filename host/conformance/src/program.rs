@@ -95,7 +95,8 @@ pub(crate) fn times(rounds: u32, what: &str) -> String {
 }
 
 /// A component in text whose handler does nothing, that has all this before it.
-pub(crate) fn around_handler(more: &str) -> Guest {
+#[must_use]
+pub fn around_handler(more: &str) -> Guest {
     component_that_does(more, "", "", "")
 }
 

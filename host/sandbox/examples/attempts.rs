@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use saggar_model::Ending;
-use saggar_sandbox::{Options, PageScan, PluginCache, Request, Sandbox, Silent};
+use saggar_sandbox::{Compiler, Options, PageScan, PluginCache, Request, Sandbox, Silent};
 
 /// One slot and little memory: a tool that counts instructions has little address space of its own to give.
 const POOL: Options = Options { slots: 1, max_memory: 64 << 20, page_scan: PageScan::Auto };
@@ -23,8 +23,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("say which component, how often, and where to keep what is compiled".into());
     };
     let sandbox = Sandbox::new(&POOL)?;
-    let plugin =
-        PluginCache::open(sandbox.clone(), Path::new(&cache))?.prepare(&std::fs::read(component)?)?;
+    let cache = PluginCache::open(sandbox.clone(), Compiler::here(&sandbox), Path::new(&cache), 1 << 30)?;
+    let plugin = cache.prepare(std::fs::read(component)?.into()).await?;
     let request = Request::local(vec![b'x'; 256].into());
     for _ in 0..count.parse::<u32>()? {
         let attempt = sandbox.run(&plugin, request.clone(), Arc::new(Silent), future::pending()).await;

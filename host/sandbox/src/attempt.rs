@@ -8,6 +8,7 @@ use bytes::Bytes;
 use saggar_model::{Ending, Output};
 use wasmtime::{Engine, Store};
 
+use crate::charge::Border;
 use crate::component::Plugin;
 use crate::crash::{Crash, Phase};
 use crate::interfaces::bindings::exports::saggar::task::handler::{Error, Kind};
@@ -54,7 +55,7 @@ pub(crate) async fn run(
         bytes_in: payload.len() as u64,
         bytes_out,
         log_bytes,
-        host_calls: state.host_calls,
+        host_calls: state.charges.count(),
     };
     Attempt { ending, usage }
 }
@@ -64,6 +65,7 @@ fn arm(store: &mut Store<State>, fuel: u64, host_call_bytes: u64) -> wasmtime::R
     store.limiter(|state| &mut state.memory);
     store.set_fuel(fuel)?;
     store.fuel_async_yield_interval(Some(YIELD_INTERVAL))?;
+    store.call_hook_async(Border);
     store.set_hostcall_fuel(usize::try_from(host_call_bytes).unwrap_or(usize::MAX));
     store.set_max_component_handles(RESOURCES_MAX);
     Ok(())

@@ -1,147 +1,127 @@
-//! Compiled components on disk, so that each is compiled once per machine and release.
-//!
-//! Loading compiled code runs it, so that an entry is trusted only with a code of authentication made with a key
-//! that only the cache's owner can read: over the entry's name, the component's digest and the machine code, read
-//! into memory first and verified there. Whatever is wrong with an entry, the component is compiled again.
+//! Plugins from components: compiled before, or compiled now and kept.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
-use hmac::{Hmac, Mac};
-use rand::Rng;
+use bytes::Bytes;
 use saggar_model::Digest;
-use sha2::Sha256;
 
+use crate::compiler::{CompileError, Compiler};
 use crate::component::{Compiled, Plugin, Refused};
 use crate::sandbox::Sandbox;
+use crate::store::{CacheError, CacheStats, Store, Verdict};
 
-/// Bytes of the key, and of the authentication code at the beginning of an entry.
-const KEY_BYTES: usize = 32;
-
-/// The cache cannot be used at all. A damaged entry is no error.
-#[derive(Debug, thiserror::Error)]
-#[error("the cache directory {} cannot be used: {error}", path.display())]
-pub struct CacheError {
-    path: PathBuf,
-    error: io::Error,
-}
-
-/// Compiles components, or finds what was compiled before.
+/// Compiles components, or finds what became of them before. Cheap to clone.
 #[derive(Clone)]
 pub struct PluginCache {
     sandbox: Sandbox,
-    directory: PathBuf,
-    key: [u8; KEY_BYTES],
+    compiler: Compiler,
+    store: Option<Arc<Store>>,
 }
+
+/// What a component has come to.
+pub type Prepared = Result<Plugin, Refused>;
 
 impl PluginCache {
-    /// Opens the cache in `directory`, which is made if it is not there, readable by its owner only.
+    /// Opens the cache in `directory`, which is made if it is not there, readable by its owner only. What was compiled
+    /// takes at most `capacity` bytes there; what was not used for the longest time makes room.
     ///
     /// # Errors
-    /// The directory or its key cannot be made or read.
-    pub fn open(sandbox: Sandbox, directory: &Path) -> Result<Self, CacheError> {
-        let fail = |error| CacheError { path: directory.to_owned(), error };
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(fail)?;
-        let key = read_or_make_key(&directory.join("key")).map_err(fail)?;
-        Ok(Self { sandbox, directory: directory.to_owned(), key })
+    /// The directory or its key cannot be made or read, or others may write to it.
+    pub fn open(
+        sandbox: Sandbox,
+        compiler: Compiler,
+        directory: &Path,
+        capacity: u64,
+    ) -> Result<Self, CacheError> {
+        let store = Store::open(directory, sandbox.compatibility(), capacity)?;
+        Ok(Self { sandbox, compiler, store: Some(Arc::new(store)) })
     }
 
-    /// The plugin for `wasm`, compiled now or found. May take as long as compiling does; call it where blocking is
-    /// allowed.
-    ///
-    /// # Errors
-    /// The component is refused.
-    pub fn prepare(&self, wasm: &[u8]) -> Result<Plugin, Refused> {
-        let digest = Digest::of(wasm);
-        if let Some(plugin) = self.find(digest) {
-            return Ok(plugin);
-        }
-        let compiled = self.sandbox.compile(wasm)?;
-        let plugin = self.sandbox.load(&compiled)?;
-        if let Err(error) = self.store(&compiled) {
-            tracing::warn!(%error, directory = %self.directory.display(), "compiled code could not be cached");
-        }
-        Ok(plugin)
-    }
-
-    /// The plugin of this digest, if it was compiled before.
+    /// Compiles every time.
     #[must_use]
-    pub fn find(&self, digest: Digest) -> Option<Plugin> {
-        let path = self.path(digest);
-        let mut entry = Vec::new();
-        open_plain(&path).and_then(|mut file| file.read_to_end(&mut entry)).ok()?;
-        let verified = entry
-            .split_at_checked(KEY_BYTES)
-            .is_some_and(|(code, body)| self.authenticator(digest, body).verify_slice(code).is_ok());
-        if !verified {
-            tracing::warn!(entry = %path.display(), "a cache entry is damaged or not ours; compiling again");
-            return None;
-        }
-        let compiled = Compiled { digest, code: entry.split_off(KEY_BYTES) };
-        self.sandbox.load(&compiled).ok()
+    pub fn none(sandbox: Sandbox, compiler: Compiler) -> Self {
+        Self { sandbox, compiler, store: None }
     }
 
-    fn store(&self, compiled: &Compiled) -> io::Result<()> {
-        let code = self.authenticator(compiled.digest, &compiled.code).finalize().into_bytes();
-        let unique: u64 = rand::rng().random();
-        let temporary = self.directory.join(format!("{unique:016x}.new"));
-        let written = write_new(&temporary, &[&code, &compiled.code])
-            // Renaming puts the whole entry there at once, whoever else reads or writes it.
-            .and_then(|()| fs::rename(&temporary, self.path(compiled.digest)));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+    /// What the component of this digest came to, if it was compiled before.
+    pub async fn find(&self, digest: Digest) -> Option<Prepared> {
+        let cache = self.clone();
+        // Reading and loading block; a cache that panics has found nothing.
+        tokio::task::spawn_blocking(move || cache.find_now(digest)).await.ok()?
     }
 
-    fn name(&self, digest: Digest) -> String {
-        format!("{}-{:016x}", digest.hex(), self.sandbox.compatibility())
-    }
-
-    fn path(&self, digest: Digest) -> PathBuf {
-        self.directory.join(self.name(digest))
-    }
-
-    fn authenticator(&self, digest: Digest, code: &[u8]) -> Hmac<Sha256> {
-        let mut authenticator =
-            Hmac::<Sha256>::new_from_slice(&self.key).expect("an HMAC takes a key of any length");
-        authenticator.update(self.name(digest).as_bytes());
-        authenticator.update(code);
-        authenticator
-    }
-}
-
-/// Opens a file, and nothing that a link points to.
-fn open_plain(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)
-}
-
-/// `O_NOFOLLOW`.
-const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-
-fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))
-}
-
-fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    let fresh: [u8; KEY_BYTES] = rand::rng().random();
-    let temporary = path.with_extension(format!("{:016x}", rand::rng().random::<u64>()));
-    if !path.exists() {
-        write_new(&temporary, &[&fresh])?;
-        // A link is made only if there is no key yet, so that two processes that start together share one.
-        let linked = fs::hard_link(&temporary, path);
-        fs::remove_file(&temporary)?;
-        match linked {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+    /// The plugin for `wasm`, found or compiled now.
+    ///
+    /// # Errors
+    /// The component is refused, or could not be compiled here and now.
+    pub async fn prepare(&self, wasm: Bytes) -> Result<Plugin, CompileError> {
+        match self.find(Digest::of(&wasm)).await {
+            Some(prepared) => Ok(prepared?),
+            None => self.compile(wasm).await,
         }
     }
-    let mut key = [0; KEY_BYTES];
-    open_plain(path)?.read_exact(&mut key)?;
-    Ok(key)
+
+    /// The plugin for `wasm`, compiled now, and kept.
+    ///
+    /// # Errors
+    /// The component is refused, or could not be compiled here and now.
+    pub async fn compile(&self, wasm: Bytes) -> Result<Plugin, CompileError> {
+        let digest = Digest::of(&wasm);
+        let compiled = match self.compiler.compile(wasm).await {
+            Err(CompileError::Refused(refused)) => {
+                // The others are found at a glance; these have cost minutes.
+                if matches!(refused, Refused::TooExpensive(_) | Refused::CompilerFailed(_)) {
+                    self.keep(digest, Verdict::Refused(refused.to_string())).await;
+                }
+                return Err(refused.into());
+            }
+            compiled => compiled?,
+        };
+        let sandbox = self.sandbox.clone();
+        let loading = tokio::task::spawn_blocking(move || (sandbox.load(&compiled), compiled));
+        let (loaded, compiled) =
+            loading.await.map_err(|error| CompileError::Process(format!("loading: {error}")))?;
+        let verdict = match &loaded {
+            Ok(_) => Verdict::Code(compiled.code),
+            Err(refused) => Verdict::Refused(refused.to_string()),
+        };
+        self.keep(digest, verdict).await;
+        Ok(loaded?)
+    }
+
+    /// What has been looked up since the cache was opened.
+    #[must_use]
+    pub fn stats(&self) -> CacheStats {
+        self.store.as_ref().map(|store| store.stats()).unwrap_or_default()
+    }
+
+    fn find_now(&self, digest: Digest) -> Option<Prepared> {
+        let store = self.store.as_ref()?;
+        match store.find(digest)? {
+            Verdict::Refused(reason) => Some(Err(Refused::Known(reason))),
+            Verdict::Code(code) => {
+                let loaded = self.sandbox.load(&Compiled { digest, code });
+                if loaded.is_err() {
+                    // It could be loaded when it was written.
+                    store.damaged(digest);
+                }
+                loaded.ok().map(Ok)
+            }
+        }
+    }
+
+    async fn keep(&self, digest: Digest, verdict: Verdict) {
+        let Some(store) = self.store.clone() else { return };
+        let directory = store.directory().to_owned();
+        let kept = tokio::task::spawn_blocking(move || store.put(digest, &verdict)).await;
+        let error = match kept {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(panicked) => panicked.to_string(),
+        };
+        tracing::warn!(error, directory = %directory.display(), "compiled code could not be cached");
+    }
 }
 
 #[cfg(test)]
@@ -153,56 +133,44 @@ mod tests {
         Sandbox::new(&Options { slots: 1, max_memory: 64 << 20, ..Options::default() }).unwrap()
     }
 
-    fn hello() -> Vec<u8> {
+    fn cache(directory: &Path) -> PluginCache {
+        let sandbox = sandbox();
+        let compiler = Compiler::here(&sandbox);
+        PluginCache::open(sandbox, compiler, directory, 1 << 30).unwrap()
+    }
+
+    fn hello() -> Bytes {
         let path =
             concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins/target/wasm32-wasip2/release/hello.wasm");
-        fs::read(path).expect("plugins are built: run `make guests`")
+        std::fs::read(path).expect("plugins are built: run `make guests`").into()
     }
 
-    #[test]
-    fn what_was_compiled_once_is_found_again() {
+    #[tokio::test]
+    async fn what_was_compiled_once_is_found_again() {
         let directory = tempfile::tempdir().unwrap();
-        let cache = PluginCache::open(sandbox(), directory.path()).unwrap();
+        let first = cache(directory.path());
         let wasm = hello();
-        assert!(cache.find(Digest::of(&wasm)).is_none());
-        let plugin = cache.prepare(&wasm).unwrap();
-        let other = PluginCache::open(sandbox(), directory.path()).unwrap();
-        assert_eq!(other.find(Digest::of(&wasm)).unwrap().digest(), plugin.digest());
+        let plugin = first.prepare(wasm.clone()).await.unwrap();
+        assert_eq!(first.stats(), CacheStats { misses: 1, ..CacheStats::default() });
+
+        let second = cache(directory.path());
+        let found = second.find(Digest::of(&wasm)).await.expect("it is there").unwrap();
+        assert_eq!(found.digest(), plugin.digest());
+        second.prepare(wasm).await.unwrap();
+        assert_eq!(second.stats(), CacheStats { hits: 2, ..CacheStats::default() });
     }
 
-    #[test]
-    fn an_entry_that_was_touched_is_not_believed() {
+    #[tokio::test]
+    async fn what_was_refused_once_is_refused_again_without_being_compiled() {
         let directory = tempfile::tempdir().unwrap();
-        let cache = PluginCache::open(sandbox(), directory.path()).unwrap();
-        let wasm = hello();
-        let digest = cache.prepare(&wasm).unwrap().digest();
-        let path = cache.path(digest);
-        let good = fs::read(&path).unwrap();
-
-        let mut flipped = good.clone();
-        *flipped.last_mut().unwrap() ^= 1;
-        for bad in [flipped, good[..good.len() - 1].to_vec(), good[..10].to_vec(), Vec::new()] {
-            fs::write(&path, bad).unwrap();
-            assert!(cache.find(digest).is_none());
-        }
-
-        fs::remove_file(&path).unwrap();
-        fs::write(directory.path().join("elsewhere"), &good).unwrap();
-        std::os::unix::fs::symlink(directory.path().join("elsewhere"), &path).unwrap();
-        assert!(cache.find(digest).is_none(), "a link is not followed");
-
-        fs::remove_file(&path).unwrap();
-        fs::write(cache.path(Digest::of(b"another component")), &good).unwrap();
-        assert!(cache.find(Digest::of(b"another component")).is_none(), "an entry belongs to its digest");
-    }
-
-    #[test]
-    fn the_directory_and_the_key_are_the_owners_alone() {
-        use std::os::unix::fs::PermissionsExt;
-        let parent = tempfile::tempdir().unwrap();
-        let directory = parent.path().join("cache");
-        PluginCache::open(sandbox(), &directory).unwrap();
-        assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(directory.join("key")).unwrap().permissions().mode() & 0o777, 0o600);
+        let text = r#"(component (component $c) (instance $i (instantiate $c))
+            (export "saggar:task/handler@0.1.0" (instance $i)))"#;
+        let no_handler = Bytes::from(wat::parse_str(text).unwrap());
+        let first =
+            cache(directory.path()).prepare(no_handler.clone()).await.err().expect("it handles nothing");
+        let second = cache(directory.path());
+        let known = second.find(Digest::of(&no_handler)).await.expect("it is known").err().expect("refused");
+        assert_eq!(known.to_string(), first.to_string());
+        assert!(matches!(known, Refused::Known(_)));
     }
 }

@@ -35,6 +35,15 @@ pub enum Refused {
     /// Its structure alone would cost the host too much.
     #[error("the component is too expensive: it has {0}")]
     TooMuch(Excess),
+    /// To compile it takes more than one component may take.
+    #[error("to compile the component takes {0}; a plugin may not be that expensive")]
+    TooExpensive(String),
+    /// The compiler broke down over it.
+    #[error("the compiler broke down over the component: {0}")]
+    CompilerFailed(String),
+    /// It was compiled before, and refused.
+    #[error("{0}")]
+    Known(String),
     /// It is for another world.
     #[error("the component exports {}, and a plugin exports `saggar:task/handler@0.1.0`", listed(exports))]
     NotAPlugin {
@@ -52,8 +61,8 @@ fn listed(names: &[String]) -> String {
 
 /// A compiled component: machine code that only this build with these settings may load.
 ///
-/// A value of this type was compiled by this process or read from its authenticated cache; there is no other way
-/// to make one, because loading runs what it is given.
+/// A value of this type was compiled by this process or its child, or read from its authenticated cache; there is no
+/// other way to make one, because loading runs what it is given.
 pub struct Compiled {
     pub(crate) digest: Digest,
     pub(crate) code: Vec<u8>,

@@ -11,7 +11,7 @@ use crate::structure;
 const HANDLER: &str = "saggar:task/handler@0.1.";
 
 /// The largest component that is looked at.
-const COMPONENT_MAX_BYTES: usize = 64 << 20;
+pub(crate) const COMPONENT_MAX_BYTES: usize = 64 << 20;
 
 /// How much of a name is shown.
 const NAME_MAX_BYTES: usize = 256;

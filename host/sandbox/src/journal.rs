@@ -31,6 +31,7 @@ impl SharedJournal {
             limit,
             kept: 0,
             written: 0,
+            unpaid: 0,
             cut: false,
             stdout: Vec::new(),
             stderr: Vec::new(),
@@ -50,6 +51,8 @@ pub(crate) struct Journal {
     limit: u64,
     kept: u64,
     written: u64,
+    /// Bytes that were written since the guest was last charged for them.
+    unpaid: usize,
     cut: bool,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
@@ -66,7 +69,7 @@ pub(crate) enum Stream {
 impl Journal {
     /// A message of the logging interface.
     pub(crate) fn log(&mut self, level: LogLevel, context: &str, message: &str) {
-        self.written = self.written.saturating_add((context.len() + message.len()) as u64);
+        self.count(context.len() + message.len());
         let context = &context[..context.floor_char_boundary(CONTEXT_MAX_BYTES)];
         let mut rest = message;
         loop {
@@ -81,7 +84,7 @@ impl Journal {
 
     /// Bytes of a standard stream.
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
-        self.written = self.written.saturating_add(bytes.len() as u64);
+        self.count(bytes.len());
         if stream == Stream::Stderr {
             let end = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
             self.tail.extend(end);
@@ -96,6 +99,11 @@ impl Journal {
                 self.extend_line(stream, piece);
             }
         }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        self.written = self.written.saturating_add(bytes as u64);
+        self.unpaid = self.unpaid.saturating_add(bytes);
     }
 
     fn extend_line(&mut self, stream: Stream, piece: &[u8]) {
@@ -162,6 +170,11 @@ impl Journal {
     /// Bytes that the guest wrote, kept or not.
     pub(crate) fn written(&self) -> u64 {
         self.written
+    }
+
+    /// Bytes that were written since this was last asked.
+    pub(crate) fn take_unpaid(&mut self) -> usize {
+        std::mem::take(&mut self.unpaid)
     }
 
     /// The end of standard error.

@@ -63,7 +63,7 @@ pub struct Usage {
     pub bytes_out: u64,
     /// Bytes logged, kept or not.
     pub log_bytes: u64,
-    /// Calls into Saggar's own interfaces.
+    /// Calls into the host.
     pub host_calls: u64,
 }
 

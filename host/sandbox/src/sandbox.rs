@@ -37,12 +37,15 @@ impl Sandbox {
         let failed = |error: wasmtime::Error| SandboxError(format!("{error:#}"));
         let engine = Engine::new(&config(options).map_err(failed)?).map_err(failed)?;
         let mut linker = Linker::new(&engine);
-        interfaces::add_to_linker(&mut linker).map_err(failed)?;
+        interfaces::link(&mut linker).map_err(failed)?;
         Ok(Self { engine, linker: Arc::new(linker), max_memory: options.max_memory })
     }
 
-    /// Compiles a component. Takes a tenth of a second for a small Rust plugin and many seconds for a language
-    /// runtime, and occupies the calling thread and the compiler's pool meanwhile.
+    /// Compiles a component in this process, without limits: for components that are one's own. Those of others go
+    /// to a [`Compiler`](crate::Compiler).
+    ///
+    /// Takes a tenth of a second for a small Rust plugin and many seconds for a language runtime, and occupies the
+    /// calling thread and the compiler's pool meanwhile.
     ///
     /// # Errors
     /// The component is refused.
@@ -58,8 +61,9 @@ impl Sandbox {
     /// # Errors
     /// The component imports something that no host has, or exports a handler of another shape.
     pub fn load(&self, compiled: &Compiled) -> Result<Plugin, Refused> {
-        // SAFETY: `Compiled` is made by `compile` above or by the cache after it verified its own authentication
-        // code over these very bytes, so that they are what this engine's compiler wrote.
+        // SAFETY: `Compiled` is made by `compile` above, by a compile process of this same program, or by the cache
+        // after it verified its own authentication code over these very bytes, so that they are what this engine's
+        // compiler wrote.
         #[expect(unsafe_code, reason = "loading compiled code runs it; this is the one place")]
         let component = unsafe { Component::deserialize(&self.engine, &compiled.code) };
         let component = component.map_err(|error| Refused::Broken(format!("{error:#}")))?;

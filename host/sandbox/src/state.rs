@@ -8,12 +8,13 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::Request;
+use crate::charge::Charges;
 use crate::clock::{CoarseMonotonicClock, CoarseWallClock};
 use crate::interfaces::Progress;
 use crate::journal::{SharedJournal, Stream};
 use crate::memory::MemoryAccount;
 use crate::services::Services;
-use crate::settings::{RANDOM_MAX_BYTES, RESOURCES_MAX};
+use crate::settings::RESOURCES_MAX;
 use crate::stdio::JournalStream;
 
 /// The data of a store.
@@ -27,7 +28,7 @@ pub(crate) struct State {
     pub(crate) task: Arc<Task>,
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
-    pub(crate) host_calls: u64,
+    pub(crate) charges: Charges,
 }
 
 impl State {
@@ -45,7 +46,6 @@ impl State {
             .stderr(stream(Stream::Stderr))
             .wall_clock(CoarseWallClock)
             .monotonic_clock(CoarseMonotonicClock { start })
-            .max_random_size(RANDOM_MAX_BYTES)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -63,18 +63,15 @@ impl State {
             task: request.task,
             attempt: request.attempt,
             deadline,
-            host_calls: 0,
+            charges: Charges::new(request.limits.fuel),
         }
-    }
-
-    /// Counts a call into one of Saggar's own interfaces.
-    pub(crate) fn count_call(&mut self) {
-        self.host_calls = self.host_calls.saturating_add(1);
     }
 }
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Every call into a standard interface passes here.
+        self.charges.call();
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
 }

@@ -1,6 +1,7 @@
 //! What a host counts. Labels are names an operator chose and outcomes, so that the number of series is bounded.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -10,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 use saggar_model::{Outcome, QueueName, Receipt, TenantName};
+use saggar_sandbox::CacheStats;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct QueueLabels {
@@ -22,6 +24,11 @@ struct OutcomeLabels {
     tenant: String,
     queue: String,
     outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    event: &'static str,
 }
 
 type Seconds = Family<QueueLabels, Histogram, fn() -> Histogram>;
@@ -37,6 +44,7 @@ pub struct Metrics {
     repeated: Family<QueueLabels, Counter>,
     lost_leases: Family<QueueLabels, Counter>,
     settled: Counter,
+    cache: Family<CacheLabels, Counter>,
     pub(crate) running: Gauge,
     pub(crate) slots: Gauge,
     pub(crate) connected: Gauge,
@@ -62,6 +70,7 @@ impl Metrics {
             repeated: Family::default(),
             lost_leases: Family::default(),
             settled: Counter::default(),
+            cache: Family::default(),
             running: Gauge::default(),
             slots: Gauge::default(),
             connected: Gauge::default(),
@@ -107,6 +116,11 @@ impl Metrics {
             "Time to make a plugin ready, compiled or cached",
             metrics.compile.clone(),
         );
+        registry.register(
+            "cache",
+            "What became of look-ups in the cache of compiled plugins",
+            metrics.cache.clone(),
+        );
         metrics
     }
 
@@ -114,6 +128,15 @@ impl Metrics {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled.get()
+    }
+
+    /// What the cache of compiled plugins has counted until now.
+    pub(crate) fn cache(&self, stats: CacheStats) {
+        let CacheStats { hits, misses, damaged, evicted } = stats;
+        for (event, total) in [("hit", hits), ("miss", misses), ("damaged", damaged), ("evicted", evicted)] {
+            // Whoever looked later may be here earlier.
+            self.cache.get_or_create(&CacheLabels { event }).inner().fetch_max(total, Ordering::Relaxed);
+        }
     }
 
     /// The metrics of one queue, looked up once and counted without a look-up from then on.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use saggar_jetstream::{Plugins, PluginsError};
 use saggar_model::{Digest, PluginId, QueueSpec};
-use saggar_sandbox::{Plugin, PluginCache};
+use saggar_sandbox::{CompileError, Plugin, PluginCache};
 use tokio::sync::OnceCell;
 
 use crate::metrics::{Metrics, Stopwatch};
@@ -40,6 +40,17 @@ impl Runner {
     }
 }
 
+/// Why a plugin is not ready yet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotReady {
+    /// It could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] PluginsError),
+    /// It could not be compiled here and now.
+    #[error("the compile process failed: {0}")]
+    Compiler(String),
+}
+
 type Making = Arc<OnceCell<Program>>;
 
 /// Makes plugins ready. Cheap to clone.
@@ -59,8 +70,8 @@ impl Workshop {
     /// The program of this digest; waits until it is ready.
     ///
     /// # Errors
-    /// The component could not be fetched. Trying again may help.
-    pub(crate) async fn program(&self, digest: Digest) -> Result<Program, PluginsError> {
+    /// The component could not be fetched, or the compile process could not be run. Trying again may help.
+    pub(crate) async fn program(&self, digest: Digest) -> Result<Program, NotReady> {
         let making = self.entry(digest);
         making.get_or_try_init(|| self.make(digest)).await.cloned()
     }
@@ -74,23 +85,26 @@ impl Workshop {
         making.entry(digest).or_default().clone()
     }
 
-    async fn make(&self, digest: Digest) -> Result<Program, PluginsError> {
+    async fn make(&self, digest: Digest) -> Result<Program, NotReady> {
         let _stopwatch = Stopwatch { histogram: &self.metrics.compile, start: Instant::now() };
-        let cache = self.cache.clone();
-        let found = tokio::task::spawn_blocking(move || cache.find(digest)).await;
-        if let Ok(Some(plugin)) = found {
-            return Ok(Program::Ready(plugin));
-        }
-        let wasm = self.plugins.fetch(&digest).await?;
-        let cache = self.cache.clone();
-        let made = tokio::task::spawn_blocking(move || cache.prepare(&wasm)).await;
-        Ok(match made {
-            Ok(Ok(plugin)) => {
+        let prepared = match self.cache.find(digest).await {
+            Some(prepared) => prepared,
+            None => match self.cache.compile(self.plugins.fetch(&digest).await?).await {
+                Ok(plugin) => Ok(plugin),
+                Err(CompileError::Refused(refused)) => Err(refused),
+                Err(CompileError::Process(reason)) => return Err(NotReady::Compiler(reason)),
+            },
+        };
+        self.metrics.cache(self.cache.stats());
+        Ok(match prepared {
+            Ok(plugin) => {
                 tracing::info!(%digest, "plugin is ready");
                 Program::Ready(plugin)
             }
-            Ok(Err(refused)) => Program::Refused(refused.to_string()),
-            Err(_) => Program::Refused("compiling the component failed".to_owned()),
+            Err(refused) => {
+                tracing::warn!(%digest, %refused, "the plugin can never be run");
+                Program::Refused(refused.to_string())
+            }
         })
     }
 }

@@ -28,6 +28,7 @@ Every key of the file can be set as SAGGAR_<SECTION>__<KEY>, too, which then tak
   memory = \"4GiB\"                 # guest memory at once
   drain = \"30s\"                   # what running tasks get to end, once told to stop
   cache = \"~/.cache/saggar\"
+  cache_size = \"4GiB\"             # what compiled plugins may take there
   [limits]                        # the most a queue may set: fuel, memory, timeout, output, log
   memory = \"4GiB\"
   [admin]

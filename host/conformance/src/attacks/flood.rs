@@ -1,24 +1,15 @@
 //! F. After those who watch: more text and more reports than anybody can read.
 
-use std::time::Duration;
+use saggar_model::Outcome::Succeeded;
 
-use saggar_model::Outcome::{OutOfFuel, Succeeded};
-
+use super::patience;
 use crate::Attack;
-use crate::Expected::{Ends, EndsEither};
+use crate::Expected::Ends;
 use crate::imports::{LOG, PROGRESS, STREAMS};
 use crate::program::{Program, SPACE, calls, times};
 
-/// The most fuel that any host gives: what is written may cost, and what is looked at is that the task goes on.
-const PLENTY: u64 = 1_000_000_000_000;
-
 pub(super) fn attacks() -> Vec<Attack> {
-    let patiently = |attack: Attack| {
-        attack.within(|limits| {
-            limits.fuel = PLENTY;
-            limits.timeout = Duration::from_secs(30);
-        })
-    };
+    let patiently = |attack: Attack| attack.within(patience);
     vec![
         patiently(Attack::new(
             "65-stdout-flood",
@@ -50,7 +41,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         patiently(Attack::new(
             "68-progress-flood",
             "reports its progress a million times",
-            EndsEither(Succeeded, OutOfFuel),
+            Ends(Succeeded),
             calls(
                 PROGRESS,
                 &times(1_000_000, "(call $report (f64.const 0.5) (i32.const 0) (i32.const 0))"),

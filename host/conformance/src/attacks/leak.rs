@@ -5,6 +5,7 @@
 
 use saggar_model::Outcome::Succeeded;
 
+use super::patience;
 use crate::Expected::Ends;
 use crate::program::component_that_does;
 use crate::{Attack, Guest};
@@ -25,9 +26,7 @@ const TABLE_MODULES: usize = 16;
 const LEVELS: u32 = 1_000;
 
 pub(super) fn attacks() -> Vec<Attack> {
-    let canary = |id, name, does| {
-        Attack::new(id, name, Ends(Succeeded), holder(does)).within(|limits| limits.fuel = 1_000_000_000)
-    };
+    let canary = |id, name, does| Attack::new(id, name, Ends(Succeeded), holder(does)).within(patience);
     vec![
         canary("62-canary-left", "fills all its memory, tables and stack with a canary", Does::Leave),
         canary(

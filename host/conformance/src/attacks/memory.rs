@@ -3,6 +3,7 @@
 use saggar_model::Limits;
 use saggar_model::Outcome::{OutOfFuel, OutOfMemory, OutputTooLarge, Succeeded, TimedOut, Trapped};
 
+use super::patience;
 use crate::Expected::{Ends, EndsEither, Refused};
 use crate::imports::{EXIT, LOG, RANDOM, STREAMS, TIMER};
 use crate::program::{
@@ -142,7 +143,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new(
             "24-empty-writes",
             "writes nothing to its streams, ten million times",
-            EndsEither(Succeeded, OutOfFuel),
+            Ends(Succeeded),
             calls(
                 STREAMS,
                 &format!(
@@ -157,14 +158,11 @@ pub(super) fn attacks() -> Vec<Attack> {
                 ),
             ),
         )
-        .within(|limits| {
-            limits.fuel = 1_000_000_000;
-            limits.timeout = std::time::Duration::from_secs(30);
-        }),
+        .within(patience),
         Attack::new(
             "24b-empty-writes-with-flush",
             "writes nothing and waits until it is written, a million times",
-            EndsEither(Succeeded, OutOfFuel),
+            Ends(Succeeded),
             calls(
                 STREAMS,
                 &format!(
@@ -176,7 +174,7 @@ pub(super) fn attacks() -> Vec<Attack> {
                 ),
             ),
         )
-        .within(|limits| limits.fuel = 1_000_000_000),
+        .within(patience),
         Attack::new(
             "25-random-without-end",
             "asks for 2^63 random bytes",

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use saggar_model::Outcome::{OutOfFuel, Succeeded, TimedOut, Trapped};
 
+use super::{PLENTY, patience};
 use crate::Attack;
 use crate::Expected::{Ends, EndsEither};
-use crate::imports::{LOG, NOW, PROGRESS, RANDOM, TIMER};
+use crate::imports::{LOG, NOW, PROGRESS, TIMER};
 use crate::program::{Program, SPACE, calls, does, forever, times};
 
 /// Nanoseconds, some days.
@@ -79,7 +80,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new(
             "6-call-at-start",
             "calls the host without end before its handler is called",
-            EndsEither(OutOfFuel, TimedOut),
+            Ends(OutOfFuel),
             Program {
                 imports: NOW,
                 more: "(func $s (loop $l (drop (call $now)) (br $l))) (start $s)",
@@ -127,33 +128,6 @@ pub(super) fn attacks() -> Vec<Attack> {
             Ends(Trapped),
             calls(TIMER, &forever(&format!("(drop (call $timer (i64.const {FOR_EVER})))"))),
         ),
-        quickly(Attack::new(
-            "10-dear-random",
-            "asks for 64 KiB of random bytes without end",
-            EndsEither(OutOfFuel, TimedOut),
-            Program {
-                imports: RANDOM,
-                pages: 4,
-                allocate: "(i32.const 65536)",
-                body: &forever(&format!("(call $random (i64.const 65536) (i32.const {SPACE}))")),
-                ..Program::default()
-            }
-            .guest(),
-        )),
-        quickly(Attack::new(
-            "10b-dear-log",
-            "logs messages of 4 MiB without end",
-            EndsEither(OutOfFuel, TimedOut),
-            Program {
-                imports: LOG,
-                pages: 80,
-                body: &forever(
-                    "(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 65536) (i32.const 4194304))",
-                ),
-                ..Program::default()
-            }
-            .guest(),
-        )),
         Attack::new(
             "11-spent-in-a-call",
             "has fuel for a few calls of the host, and calls on",
@@ -164,9 +138,10 @@ pub(super) fn attacks() -> Vec<Attack> {
         quickly(Attack::new(
             "14-progress-for-ever",
             "reports progress to be kept alive",
-            EndsEither(TimedOut, OutOfFuel),
+            Ends(TimedOut),
             calls(PROGRESS, &forever("(call $report (f64.const 0.5) (i32.const 0) (i32.const 0))")),
-        )),
+        ))
+        .within(|limits| limits.fuel = PLENTY),
         Attack::new(
             "35-hostile-numbers",
             "gives the host numbers that are none",
@@ -196,15 +171,15 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::new(
             "23-endless-log",
             "logs single bytes without end",
-            EndsEither(OutOfFuel, TimedOut),
+            Ends(OutOfFuel),
             calls(LOG, &forever(&one_byte)),
         ),
         Attack::new(
             "23b-ten-million-logs",
             "logs ten million single bytes",
-            EndsEither(OutOfFuel, Succeeded),
+            Ends(Succeeded),
             calls(LOG, &times(10_000_000, &one_byte)),
         )
-        .within(|limits| limits.fuel = 1_000_000_000),
+        .within(patience),
     ]
 }

@@ -52,6 +52,8 @@ pub struct WorkerConfig {
     pub drain: Duration,
     /// Directory of compiled plugins; absent: the user's cache directory.
     pub cache: Option<PathBuf>,
+    /// What compiled plugins may take there, in bytes.
+    pub cache_size: u64,
 }
 
 /// Section `[admin]`.
@@ -93,6 +95,10 @@ impl WorkerConfig {
     pub const SLOTS_MAX: u32 = 10_000;
     /// What a small machine can spare.
     pub const MEMORY_DEFAULT: u64 = 4 << 30;
+    /// Some thousand small plugins, or fifty language runtimes.
+    pub const CACHE_SIZE_DEFAULT: u64 = 4 << 30;
+    /// Less would not hold one large plugin.
+    pub const CACHE_SIZE_MIN: u64 = 256 << 20;
     /// The default wall limit of a task, so that by default a drain interrupts nobody.
     pub const DRAIN_DEFAULT: Duration = Duration::from_secs(30);
 }
@@ -147,12 +153,17 @@ fn read_worker(mut section: Section) -> WorkerConfig {
     if memory < Limits::MEMORY_DEFAULT {
         section.problem("memory", "must be at least 128MiB, the default limit of one task");
     }
+    let Bytes(cache_size) = section.or("cache_size", Bytes(WorkerConfig::CACHE_SIZE_DEFAULT));
+    if cache_size < WorkerConfig::CACHE_SIZE_MIN {
+        section.problem("cache_size", "must be at least 256MiB, so that a large plugin fits");
+    }
     let worker = WorkerConfig {
         name: name.map(|Parsed(name)| name.to_string()),
         slots,
         memory,
         drain: section.or("drain", WorkerConfig::DRAIN_DEFAULT),
         cache: section.optional("cache"),
+        cache_size,
     };
     section.finish();
     worker
@@ -197,7 +208,7 @@ mod tests {
     #[test]
     fn mistakes_are_reported_together() {
         let problems = parse(
-            "[host]\nname = 'Host 1'\nslots = 0\nmemory = '1MiB'\n[limits]\nmemory = '64GiB'\n\
+            "[host]\nname = 'Host 1'\nslots = 0\nmemory = '1MiB'\ncache_size = '1MiB'\n[limits]\nmemory = '64GiB'\n\
              [admin]\nlisten = 'here'\n[log]\nformat = 'xml'\n[nats]\nurls = 'x'\n",
         )
         .unwrap_err()
@@ -206,6 +217,7 @@ mod tests {
             "`host.name`",
             "`host.slots`",
             "`host.memory`",
+            "`host.cache_size`",
             "`limits.memory`",
             "`admin.listen`",
             "`log.format`",

@@ -7,43 +7,47 @@ use crate::state::State;
 
 impl Host for State {
     fn task_id(&mut self) -> String {
-        self.count_call();
+        self.charges.call();
         self.task.id.to_string()
     }
 
     fn tenant(&mut self) -> String {
-        self.count_call();
+        self.charges.call();
         self.task.tenant.to_string()
     }
 
     fn queue(&mut self) -> String {
-        self.count_call();
+        self.charges.call();
         self.task.queue.to_string()
     }
 
     fn attempt(&mut self) -> u32 {
-        self.count_call();
+        self.charges.call();
         self.attempt
     }
 
     fn content_type(&mut self) -> Option<String> {
-        self.count_call();
+        self.charges.call();
         self.task.headers.content_type.clone()
     }
 
     fn header(&mut self, name: String) -> Option<String> {
-        self.count_call();
+        self.charges.call();
         let found = self.task.headers.visible.iter().find(|(header, _)| header.eq_ignore_ascii_case(&name));
-        found.map(|(_, value)| value.clone())
+        let value = found.map(|(_, value)| value.clone());
+        self.charges.bytes(name.len() + value.as_deref().map_or(0, str::len));
+        value
     }
 
     fn headers(&mut self) -> Vec<(String, String)> {
-        self.count_call();
-        self.task.headers.visible.clone()
+        self.charges.call();
+        let headers = self.task.headers.visible.clone();
+        self.charges.bytes(headers.iter().map(|(name, value)| name.len() + value.len()).sum());
+        headers
     }
 
     fn deadline_ms(&mut self) -> u64 {
-        self.count_call();
+        self.charges.call();
         let left = self.deadline.saturating_duration_since(Instant::now());
         u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
     }

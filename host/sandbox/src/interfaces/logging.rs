@@ -6,7 +6,7 @@ use crate::state::State;
 
 impl Host for State {
     fn log(&mut self, level: Level, context: String, message: String) {
-        self.count_call();
+        self.charges.call();
         self.journal.lock().log(level.into(), &context, &message);
     }
 }

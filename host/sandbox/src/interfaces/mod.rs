@@ -3,10 +3,15 @@
 
 mod context;
 mod logging;
+mod lookup;
+mod poll;
 mod progress;
+mod random;
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::WasiView;
+
+use crate::state::State;
 
 pub(crate) use progress::Progress;
 
@@ -19,7 +24,19 @@ pub(crate) mod bindings {
     });
 }
 
-/// Adds all of them, and the standard ones that toolchains pull in, to a linker.
+/// Adds all of them to a linker, as guests of the sandbox see them.
+pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    add_to_linker(linker)?;
+    // In place of the standard ones: these charge for what they are asked to do.
+    linker.allow_shadowing(true);
+    lookup::add_to_linker(linker)?;
+    poll::add_to_linker(linker)?;
+    random::add_to_linker(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// Adds Saggar's own, and the standard ones that toolchains pull in as wasmtime has them.
 pub(crate) fn add_to_linker<S>(linker: &mut Linker<S>) -> wasmtime::Result<()>
 where
     S: WasiView

@@ -41,13 +41,14 @@ impl Progress {
 
 impl Host for State {
     fn report(&mut self, fraction: f64, mut message: String) {
-        self.count_call();
+        self.charges.call();
+        self.charges.bytes(message.len());
         message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
         self.progress.report(&*self.services, Instant::now(), fraction, message);
     }
 
     fn cancelled(&mut self) -> bool {
-        self.count_call();
+        self.charges.call();
         self.services.cancelled()
     }
 }
