@@ -94,6 +94,11 @@ pub(crate) fn times(rounds: u32, what: &str) -> String {
     )
 }
 
+/// The text for each of so many things, one after the other.
+pub(crate) fn each(count: usize, text: impl Fn(usize) -> String) -> String {
+    (0..count).map(text).collect()
+}
+
 /// A component in text whose handler does nothing, that has all this before it.
 #[must_use]
 pub fn around_handler(more: &str) -> Guest {

@@ -7,7 +7,7 @@ use super::patience;
 use crate::Expected::{Ends, EndsEither, Refused};
 use crate::imports::{EXIT, LOG, RANDOM, STREAMS, TIMER};
 use crate::program::{
-    Program, RESULT, SPACE, around_handler, calls, component_that_does, does, forever, times,
+    Program, RESULT, SPACE, around_handler, calls, component_that_does, does, each, forever, times,
 };
 use crate::{Attack, Guest};
 
@@ -265,15 +265,14 @@ fn many_makers(makers: usize, handles: u32) -> Guest {
             (func (export "make") (canon lift (core func $i "make"))))"#,
         times(handles, "(drop (call $new (i32.const 1)))"),
     );
-    let instances: String = (0..makers)
-        .map(|n| {
-            format!("(instance $i{n} (instantiate $maker)) (core func $make{n} (canon lower (func $i{n} \"make\")))")
-        })
-        .collect();
-    let given: String = (0..makers).map(|n| format!("(export \"make{n}\" (func $make{n}))")).collect();
-    let imports: String =
-        (0..makers).map(|n| format!("(import \"inner\" \"make{n}\" (func $make{n}))")).collect();
-    let body: String = (0..makers).map(|n| format!("(call $make{n})")).collect();
+    let instances = each(makers, |n| {
+        format!(
+            "(instance $i{n} (instantiate $maker)) (core func $make{n} (canon lower (func $i{n} \"make\")))"
+        )
+    });
+    let given = each(makers, |n| format!("(export \"make{n}\" (func $make{n}))"));
+    let imports = each(makers, |n| format!("(import \"inner\" \"make{n}\" (func $make{n}))"));
+    let body = each(makers, |n| format!("(call $make{n})"));
     component_that_does(
         &format!("{inner} {instances}"),
         &format!("(with \"inner\" (instance {given}))"),

@@ -53,15 +53,15 @@ async fn attack_36_an_attempt_that_is_cancelled_wherever_it_waits_leaves_nothing
     const PAGES: usize = 16 << 20 >> 12;
     // One slot: an attempt that keeps anything keeps the next one from starting.
     let sandbox = sandbox(&Options { slots: 1, ..Options::default() });
-    for id in ["8-timers-of-zero", "1-endless-loop", "6-call-at-start", "10b-costly-calls"] {
-        let attack = attack(id).within(|limits| limits.fuel = 30_000_000);
+    for id in ["1-endless-loop", "8-timers-of-zero", "10b-costly-calls"] {
+        let attack = attack(id).within(|limits| limits.fuel = 12_000_000);
         let plugin = load(&sandbox, &attack.guest);
         let waits = Arc::new(AtomicUsize::new(0));
         let stop = stop_at(usize::MAX, waits.clone());
         let whole = sandbox.run(&plugin, request(&attack), Arc::new(Silent), stop).await;
         assert_eq!(whole.ending.outcome(), Outcome::OutOfFuel, "{id}");
         let places = waits.load(Ordering::Relaxed);
-        assert!(places > 10, "{id} waits {places} times");
+        assert!(places > 5, "{id} waits {places} times");
         let before = resident_pages();
         for n in 0..TIMES {
             let stop = stop_at(n % places + 1, Arc::default());

@@ -23,129 +23,123 @@ fn module(inside: &str) -> String {
     format!("(core module {inside})")
 }
 
-fn many(n: u64, what: impl Fn(u64) -> String) -> String {
+fn many(n: usize, what: impl Fn(usize) -> String) -> String {
     (0..n).map(what).collect()
 }
 
 /// A component that has so many of something, what it is, and the most there may be.
-type Case = (fn(u64) -> String, &'static str, u64);
+type Case = (fn(usize) -> String, &'static str, u64);
 
-const CASES: &[Case] = &[
-    (|n| module(&"(func)".repeat(n as usize)), "functions", FUNCTIONS),
-    (
-        |n| module(&format!("(type (func (param {})))", "i32 ".repeat(n as usize))),
-        "parameters of one function",
-        PARAMETERS,
-    ),
-    (
-        |n| module(&format!("(type (func (result {})))", "i32 ".repeat(n as usize))),
-        "results of one function",
-        RESULTS,
-    ),
-    // A body is also its number of locals, and its end.
-    (|n| module(&format!("(func {})", "nop ".repeat(n as usize - 2))), "bytes of code", BODY_BYTES),
-    (|n| module(&format!("(func (param i32) (local {}))", "i32 ".repeat(n as usize - 1))), "locals", LOCALS),
-    (
-        |n| module(&format!("(func {} {})", "block ".repeat(n as usize), "end ".repeat(n as usize))),
-        "blocks within blocks",
-        NESTING,
-    ),
-    (
-        |n| module(&format!("(func {} {})", "loop ".repeat(n as usize), "end ".repeat(n as usize))),
-        "loops within loops",
-        LOOP_NESTING,
-    ),
-    (
-        |n| {
-            // A thousand locals, and a table of all branches but the block and the table itself.
-            let (locals, targets) = ("i32 ".repeat(999), "0 ".repeat(n as usize / 1_000 - 1));
-            let one_more = "br 0 ".repeat(n as usize % 1_000);
-            module(&format!(
-                "(func (param i32) (local {locals}) block local.get 0 br_table {targets} {one_more} end)"
-            ))
-        },
-        "locals times branches",
-        BRANCHED_LOCALS,
-    ),
-    (|n| module(&"(type (func))".repeat(n as usize)), "types", TYPES),
-    (|n| "(type (func))".repeat(n as usize), "types", TYPES),
-    (
-        |n| format!("{}{}", "(type (instance ".repeat(n as usize - 1), "))".repeat(n as usize - 1)),
-        "types within types",
-        TYPE_DEPTH,
-    ),
-    (
-        |n| format!("{}{}", "(component ".repeat(n as usize - 1), ")".repeat(n as usize - 1)),
-        "components within components",
-        COMPONENT_DEPTH,
-    ),
-    (|n| module(&many(n, |i| format!("(import \"\" \"{i}\" (func))"))), "imports", IMPORTS),
-    (
-        |n| module(&format!("(func $f) {}", many(n, |i| format!("(export \"{i}\" (func $f))")))),
-        "exports",
-        EXPORTS,
-    ),
-    (
-        |n| {
-            format!(
-                "(core module $m (func (export \"f\"))) (core instance $i (instantiate $m)) {}",
-                "(alias core export $i \"f\" (core func))".repeat(n as usize)
-            )
-        },
-        "aliases",
-        ALIASES,
-    ),
-    (
-        |n| {
-            format!(
-                "(type $r (resource (rep i32))) {}",
-                "(core func (canon resource.new $r))".repeat(n as usize)
-            )
-        },
-        "functions across the wall",
-        CANONICALS,
-    ),
-    (|n| module(&"(global i32 (i32.const 0))".repeat(n as usize)), "globals", GLOBALS),
-    (|n| module(&"(data \"\")".repeat(n as usize)), "data segments", DATA_SEGMENTS),
-    (|n| module(&"(elem func)".repeat(n as usize)), "element segments", ELEMENT_SEGMENTS),
-    (
-        |n| module(&format!("(func $f) (elem func {})", "$f ".repeat(n as usize))),
-        "elements of tables",
-        ELEMENTS,
-    ),
-    (|n| module(&format!("(table {n} funcref)")), "elements of one table", TABLE_ELEMENTS as u64),
-    (|n| module(&format!("(memory {n})")), "pages of memory from the start", MOST_PAGES),
-    (
-        |n| format!("(core module $m) {}", "(core instance (instantiate $m))".repeat(n as usize)),
-        "core instances",
-        CORE_INSTANCES_PER_COMPONENT as u64,
-    ),
-    (
-        |n| format!("(core module $m (memory 1)) {}", "(core instance (instantiate $m))".repeat(n as usize)),
-        "memories",
-        MEMORIES_PER_COMPONENT as u64,
-    ),
-    (
-        |n| {
-            format!(
-                "(core module $m (table 1 funcref)(table 1 funcref)) (core module $one (table 1 funcref)) {} {}",
-                "(core instance (instantiate $m))".repeat(n as usize / 2),
-                "(core instance (instantiate $one))".repeat(n as usize % 2)
-            )
-        },
-        "tables",
-        TABLES_PER_COMPONENT as u64,
-    ),
-];
+fn cases() -> Vec<Case> {
+    vec![
+        (|n| module(&"(func)".repeat(n)), "functions", FUNCTIONS),
+        (
+            |n| module(&format!("(type (func (param {})))", "i32 ".repeat(n))),
+            "parameters of one function",
+            PARAMETERS,
+        ),
+        (
+            |n| module(&format!("(type (func (result {})))", "i32 ".repeat(n))),
+            "results of one function",
+            RESULTS,
+        ),
+        // A body is also its number of locals, and its end.
+        (|n| module(&format!("(func {})", "nop ".repeat(n - 2))), "bytes of code", BODY_BYTES),
+        (|n| module(&format!("(func (param i32) (local {}))", "i32 ".repeat(n - 1))), "locals", LOCALS),
+        (
+            |n| module(&format!("(func {} {})", "block ".repeat(n), "end ".repeat(n))),
+            "blocks within blocks",
+            NESTING,
+        ),
+        (
+            |n| module(&format!("(func {} {})", "loop ".repeat(n), "end ".repeat(n))),
+            "loops within loops",
+            LOOP_NESTING,
+        ),
+        (
+            |n| {
+                // A thousand locals, and a table of all branches but the block and the table itself.
+                let (locals, targets) = ("i32 ".repeat(999), "0 ".repeat(n / 1_000 - 1));
+                let one_more = "br 0 ".repeat(n % 1_000);
+                module(&format!(
+                    "(func (param i32) (local {locals}) block local.get 0 br_table {targets} {one_more} end)"
+                ))
+            },
+            "locals times branches",
+            BRANCHED_LOCALS,
+        ),
+        (|n| module(&"(type (func))".repeat(n)), "types", TYPES),
+        (|n| "(type (func))".repeat(n), "types", TYPES),
+        (
+            |n| format!("{}{}", "(type (instance ".repeat(n - 1), "))".repeat(n - 1)),
+            "types within types",
+            TYPE_DEPTH,
+        ),
+        (
+            |n| format!("{}{}", "(component ".repeat(n - 1), ")".repeat(n - 1)),
+            "components within components",
+            COMPONENT_DEPTH,
+        ),
+        (|n| module(&many(n, |i| format!("(import \"\" \"{i}\" (func))"))), "imports", IMPORTS),
+        (
+            |n| module(&format!("(func $f) {}", many(n, |i| format!("(export \"{i}\" (func $f))")))),
+            "exports",
+            EXPORTS,
+        ),
+        (
+            |n| {
+                format!(
+                    "(core module $m (func (export \"f\"))) (core instance $i (instantiate $m)) {}",
+                    "(alias core export $i \"f\" (core func))".repeat(n)
+                )
+            },
+            "aliases",
+            ALIASES,
+        ),
+        (
+            |n| format!("(type $r (resource (rep i32))) {}", "(core func (canon resource.new $r))".repeat(n)),
+            "functions across the wall",
+            CANONICALS,
+        ),
+        (|n| module(&"(global i32 (i32.const 0))".repeat(n)), "globals", GLOBALS),
+        (|n| module(&"(data \"\")".repeat(n)), "data segments", DATA_SEGMENTS),
+        (|n| module(&"(elem func)".repeat(n)), "element segments", ELEMENT_SEGMENTS),
+        (|n| module(&format!("(func $f) (elem func {})", "$f ".repeat(n))), "elements of tables", ELEMENTS),
+        (|n| module(&format!("(table {n} funcref)")), "elements of one table", TABLE_ELEMENTS as u64),
+        (|n| module(&format!("(memory {n})")), "pages of memory from the start", MOST_PAGES),
+        (
+            |n| format!("(core module $m) {}", "(core instance (instantiate $m))".repeat(n)),
+            "core instances",
+            CORE_INSTANCES_PER_COMPONENT.into(),
+        ),
+        (
+            |n| format!("(core module $m (memory 1)) {}", "(core instance (instantiate $m))".repeat(n)),
+            "memories",
+            MEMORIES_PER_COMPONENT.into(),
+        ),
+        (
+            |n| {
+                format!(
+                    "(core module $m (table 1 funcref)(table 1 funcref)) (core module $one (table 1 funcref)) {} {}",
+                    "(core instance (instantiate $m))".repeat(n / 2),
+                    "(core instance (instantiate $one))".repeat(n % 2)
+                )
+            },
+            "tables",
+            TABLES_PER_COMPONENT.into(),
+        ),
+    ]
+}
 
 #[test]
 fn every_ceiling_is_obeyed_and_one_more_is_refused() {
-    for (with, what, most) in CASES {
-        checked(&component(&with(*most))).unwrap_or_else(|refused| panic!("{most} {what}: {refused}"));
-        match checked(&component(&with(most + 1))) {
+    for (with, what, most) in cases() {
+        let some = usize::try_from(most).unwrap();
+        checked(&component(&with(some))).unwrap_or_else(|refused| panic!("{most} {what}: {refused}"));
+        match checked(&component(&with(some + 1))) {
             Err(Refused::TooMuch(excess)) => {
-                assert_eq!((excess.what, excess.most), (*what, *most));
-                assert!(excess.found > *most, "{excess}");
+                assert_eq!((excess.what, excess.most), (what, most));
+                assert!(excess.found > most, "{excess}");
             }
             other => panic!("{} {what}: {other:?}", most + 1),
         }
@@ -197,10 +191,10 @@ fn with_section(id: u8, content: &[u8]) -> Vec<u8> {
     wasm.push(id);
     let mut length = content.len();
     while length >= 0x80 {
-        wasm.push((length & 0x7f) as u8 | 0x80);
+        wasm.push(length.to_le_bytes()[0] | 0x80);
         length >>= 7;
     }
-    wasm.push(length as u8);
+    wasm.push(length.to_le_bytes()[0]);
     wasm.extend(content);
     wasm
 }
