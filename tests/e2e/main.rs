@@ -21,4 +21,5 @@ mod outage;
 mod readme;
 mod reload;
 mod settlement;
+mod suspects;
 mod walls;

@@ -26,6 +26,8 @@ pub enum Guest {
     /// A core module with the handler's function, in text; it is made into a component of the world that attackers
     /// have.
     Module(String),
+    /// The same in binary.
+    CoreModule(Vec<u8>),
     /// A component in text.
     Component(String),
     /// Bytes that claim to be a component.

@@ -25,7 +25,8 @@ impl Guest {
     /// The text is not well-formed.
     pub fn build(&self) -> Result<Vec<u8>, BuildError> {
         match self {
-            Self::Module(text) => componentise(text),
+            Self::Module(text) => componentise(wat::parse_str(text).map_err(failed)?),
+            Self::CoreModule(module) => componentise(module.clone()),
             Self::Component(text) => wat::parse_str(text).map_err(failed),
             Self::Bytes(bytes) => Ok(bytes.clone()),
         }
@@ -44,9 +45,8 @@ pub(crate) fn attackers_world() -> Result<(Resolve, WorldId), BuildError> {
     Ok((resolve, world))
 }
 
-fn componentise(text: &str) -> Result<Vec<u8>, BuildError> {
+fn componentise(mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
     let (resolve, world) = attackers_world()?;
-    let mut module = wat::parse_str(text).map_err(failed)?;
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(failed)?;
     ComponentEncoder::default().module(&module).map_err(failed)?.encode().map_err(failed)

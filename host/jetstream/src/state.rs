@@ -87,7 +87,7 @@ impl States {
     }
 
     /// Writes what a task has been through, if what is stored has revision `expected` (0: nothing is). The answer is
-    /// the new revision.
+    /// the new revision. Writing the same again is no conflict: the answer to the first time may have been lost.
     ///
     /// # Errors
     /// [`StateError::Conflict`] if it has another.
@@ -109,9 +109,10 @@ impl States {
         let doing = "writing a task's state";
         match self.nats.store(doing, subject, Some(headers.into_map()), json.into()).await {
             Ok(stored) => Ok(stored.sequence),
-            Err(error) if error.is_wrong_sequence() => {
-                Err(StateError::Conflict { tenant: tenant.clone(), queue: queue.clone(), sequence })
-            }
+            Err(error) if error.is_wrong_sequence() => match self.get(tenant, queue, sequence).await? {
+                Some(stored) if stored.history == *history => Ok(stored.revision),
+                _ => Err(StateError::Conflict { tenant: tenant.clone(), queue: queue.clone(), sequence }),
+            },
             Err(error) => Err(error.into()),
         }
     }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Outcome;
+use crate::{CRASHES_MAX, Outcome, Suspicion};
 
 /// The state record of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -17,6 +17,13 @@ pub struct History {
     pub interruptions: u32,
     /// Failures of hosts in a row.
     pub host_errors: u32,
+    /// Hosts that were lost while they had the task, since its last attempt that counted.
+    pub losses: u32,
+    /// Those of them that ran it as their only suspect.
+    pub crashes: u32,
+    /// The delivery that its host runs as its only suspect. Written down before the run: a host that is lost says
+    /// nothing afterwards.
+    pub alone_at: Option<u64>,
     /// Deliveries accounted for, so that those nobody accounted for can be told to be lost hosts.
     pub deliveries: u64,
     /// The host that wrote the record.
@@ -29,10 +36,45 @@ impl History {
     #[must_use]
     pub fn at_delivery(mut self, delivery: u64) -> Self {
         let earlier = delivery.saturating_sub(1);
-        let lost = earlier.saturating_sub(self.deliveries);
-        self.interruptions = self.interruptions.saturating_add(u32::try_from(lost).unwrap_or(u32::MAX));
+        let lost = u32::try_from(earlier.saturating_sub(self.deliveries)).unwrap_or(u32::MAX);
+        self.interruptions = self.interruptions.saturating_add(lost);
+        self.losses = self.losses.saturating_add(lost);
+        // One delivery at most was marked, so that at most one of those lost is held against the task.
+        if self.alone_at.take_if(|at| *at > self.deliveries && *at <= earlier).is_some() {
+            self.crashes = self.crashes.saturating_add(1);
+        }
         self.deliveries = self.deliveries.max(earlier);
         self
+    }
+
+    /// Whether the task may be what hosts were lost to.
+    #[must_use]
+    pub fn suspicion(&self) -> Suspicion {
+        match (self.losses, self.crashes) {
+            (_, CRASHES_MAX..) => Suspicion::Guilty,
+            (0, _) => Suspicion::Clear,
+            (1.., _) => Suspicion::Suspect,
+        }
+    }
+
+    /// The history to be written down before `host` runs delivery number `delivery` as its only suspect.
+    #[must_use]
+    pub fn alone(&self, delivery: u64, host: &str) -> Self {
+        Self { alone_at: Some(delivery), host: host.to_owned(), ..self.clone() }
+    }
+
+    /// The history to be written down when a suspect has run alone for as long as its [`crate::trial`]: what
+    /// happens to its host from then on may be another's fault.
+    #[must_use]
+    pub fn acquitted(&self) -> Self {
+        Self { alone_at: None, ..self.clone() }
+    }
+
+    /// The history after delivery number `delivery`, which `host` gave back without having run it.
+    #[must_use]
+    pub fn unrun(&self, delivery: u64, host: &str) -> Self {
+        let deliveries = self.deliveries.max(delivery);
+        Self { deliveries, alone_at: None, host: host.to_owned(), ..self.clone() }
     }
 
     /// The number of the attempt that would start now, from 1.
@@ -44,8 +86,7 @@ impl History {
     /// The history after a run of delivery number `delivery` on `host` that ended with `outcome`.
     #[must_use]
     pub fn after(&self, outcome: Outcome, delivery: u64, host: &str) -> Self {
-        let mut after =
-            Self { deliveries: self.deliveries.max(delivery), host: host.to_owned(), ..self.clone() };
+        let mut after = self.unrun(delivery, host);
         match outcome {
             Outcome::Interrupted => after.interruptions = after.interruptions.saturating_add(1),
             Outcome::HostError => after.host_errors = after.host_errors.saturating_add(1),
@@ -62,6 +103,8 @@ impl History {
             | Outcome::Cancelled => {
                 after.attempts = after.next_attempt();
                 after.host_errors = 0;
+                after.losses = 0;
+                after.crashes = 0;
             }
         }
         after

@@ -23,6 +23,10 @@ pub struct Limits {
     pub output: u64,
     /// Bytes kept of log messages, standard output and standard error together.
     pub log: u64,
+    /// Bytes that one call into the host, or the handler's return, may carry over the wall.
+    pub host_call: u64,
+    /// Handles, streams and timers that are open at once.
+    pub resources: u64,
 }
 
 impl Limits {
@@ -36,6 +40,10 @@ impl Limits {
     pub const OUTPUT_DEFAULT: u64 = 768 * KIB;
     /// Some thousand lines.
     pub const LOG_DEFAULT: u64 = 256 * KIB;
+    /// More than any message holds, and no burden to copy.
+    pub const HOST_CALL_DEFAULT: u64 = 16 * MIB;
+    /// What a program has open that closes what it no longer needs.
+    pub const RESOURCES_DEFAULT: u64 = 1024;
 
     /// The wall limit of a task whose publisher asked for a shorter one. A longer one changes nothing.
     #[must_use]
@@ -47,8 +55,7 @@ impl Limits {
     /// than the output, so that an output over its limit is recognised as such and not as a trap.
     #[must_use]
     pub fn host_call_bytes(&self) -> u64 {
-        const DEFAULT: u64 = 16 * MIB;
-        DEFAULT.max(self.output.saturating_add(MIB))
+        self.host_call.max(self.output.saturating_add(MIB))
     }
 }
 
@@ -60,6 +67,8 @@ impl Default for Limits {
             timeout: Self::TIMEOUT_DEFAULT,
             output: Self::OUTPUT_DEFAULT,
             log: Self::LOG_DEFAULT,
+            host_call: Self::HOST_CALL_DEFAULT,
+            resources: Self::RESOURCES_DEFAULT,
         }
     }
 }
@@ -76,6 +85,8 @@ impl Default for Ceilings {
             timeout: Duration::from_hours(24),
             output: 64 * MIB,
             log: 16 * MIB,
+            host_call: 256 * MIB,
+            resources: 65_536,
         })
     }
 }
@@ -90,6 +101,8 @@ impl Ceilings {
             timeout: limits.timeout.min(self.0.timeout),
             output: limits.output.min(self.0.output),
             log: limits.log.min(self.0.log),
+            host_call: limits.host_call.min(self.0.host_call),
+            resources: limits.resources.min(self.0.resources),
         }
     }
 
@@ -115,6 +128,8 @@ impl Ceilings {
         });
         check("output", limits.output, self.0.output, crate::format_bytes);
         check("log", limits.log, self.0.log, crate::format_bytes);
+        check("host_call", limits.host_call, self.0.host_call, crate::format_bytes);
+        check("resources", limits.resources, self.0.resources, |resources| resources.to_string());
         objections
     }
 }
@@ -156,6 +171,10 @@ mod tests {
             ["memory", "output"]
         );
         assert_eq!(keys(Limits { timeout: Duration::from_hours(25), ..Limits::default() }), ["timeout"]);
+        assert_eq!(
+            keys(Limits { host_call: 257 * MIB, resources: 65_537, ..Limits::default() }),
+            ["host_call", "resources"]
+        );
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Outcome {
             Self::Expired => "The deadline passed before the task started.",
             Self::Cancelled => "The task was cancelled.",
             Self::Interrupted => "The host stopped before the attempt was over.",
-            Self::HostError => "The host failed; the task is not to blame.",
+            Self::HostError => "The host failed, or was lost.",
         }
     }
 

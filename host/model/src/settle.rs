@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{History, Outcome, RetryPolicy};
+use crate::{History, Outcome, RetryPolicy, Suspicion};
 
 /// After so many failures of hosts in a row a task is set aside: by then it is more likely the cause than the victim.
 pub const HOST_ERRORS_IN_A_ROW: u32 = 20;
@@ -62,8 +62,13 @@ pub fn settle(
             Settlement::Retry { after: asked.map_or(by_policy, |asked| asked.max(by_policy)) }
         }
         Outcome::Interrupted => Settlement::GiveBack { after: Duration::ZERO },
-        Outcome::HostError if before.host_errors + 1 >= HOST_ERRORS_IN_A_ROW => Settlement::DeadLetter,
-        Outcome::HostError => Settlement::GiveBack { after: HOST_ERROR_DELAY },
+        Outcome::HostError => match before.suspicion() {
+            Suspicion::Guilty => Settlement::DeadLetter,
+            Suspicion::Clear | Suspicion::Suspect if before.host_errors + 1 >= HOST_ERRORS_IN_A_ROW => {
+                Settlement::DeadLetter
+            }
+            Suspicion::Clear | Suspicion::Suspect => Settlement::GiveBack { after: HOST_ERROR_DELAY },
+        },
     }
 }
 
@@ -131,5 +136,12 @@ mod tests {
         let history = |host_errors| History { host_errors, ..History::default() };
         assert!(matches!(settled(Outcome::HostError, &history(18)), Settlement::GiveBack { .. }));
         assert_eq!(settled(Outcome::HostError, &history(19)), Settlement::DeadLetter);
+    }
+
+    #[test]
+    fn a_task_that_hosts_are_lost_to_is_set_aside_and_one_that_was_only_there_is_not() {
+        let lost = |losses, crashes| History { losses, crashes, ..History::default() };
+        assert!(matches!(settled(Outcome::HostError, &lost(100, 2)), Settlement::GiveBack { .. }));
+        assert_eq!(settled(Outcome::HostError, &lost(3, 3)), Settlement::DeadLetter);
     }
 }

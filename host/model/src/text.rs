@@ -3,6 +3,8 @@
 //! Control characters, line breaks, and characters that reorder or hide other text are replaced by their escapes,
 //! so that what is shown is what is there.
 
+use std::any::Any;
+
 /// `text` with everything a terminal or a header could misread escaped.
 #[must_use]
 pub fn escape(text: &str) -> String {
@@ -29,6 +31,13 @@ pub fn escape_and_cut(text: &str, max_bytes: usize) -> String {
     escaped
 }
 
+/// What a panic said; panics with a format say a `String`, those without one a `&str`.
+#[must_use]
+pub fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it left no message")
+}
+
 fn push_escaped(escaped: &mut String, character: char) {
     if character.is_control() || reorders_or_hides(character) {
         escaped.extend(character.escape_default());
@@ -52,6 +61,17 @@ mod tests {
         assert_eq!(escape("a\u{1b}[2Jb\r\n\0"), "a\\u{1b}[2Jb\\r\\n\\u{0}");
         assert_eq!(escape("file\u{202e}gnp.exe"), "file\\u{202e}gnp.exe");
         assert_eq!(escape("größe 漢字"), "größe 漢字");
+    }
+
+    #[test]
+    fn a_panic_says_what_it_was_given() {
+        let said = |panic: &(dyn Fn() + std::panic::RefUnwindSafe)| {
+            let panic = std::panic::catch_unwind(panic).unwrap_err();
+            panic_message(&*panic).to_owned()
+        };
+        assert_eq!(said(&|| panic!("plain")), "plain");
+        assert_eq!(said(&|| panic!("kiln {}", 6 + 1)), "kiln 7");
+        assert_eq!(said(&|| std::panic::panic_any(7)), "it left no message");
     }
 
     #[test]

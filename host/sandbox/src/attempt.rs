@@ -1,11 +1,12 @@
 //! One attempt: a fresh store, a fresh instance, one call, and then nothing is left.
 
+use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use saggar_model::{Ending, Output};
+use saggar_model::{Ending, Failure, Limits, Outcome, Output, panic_message};
 use wasmtime::{Engine, Store};
 
 use crate::charge::Border;
@@ -14,7 +15,7 @@ use crate::crash::{Crash, Phase};
 use crate::interfaces::bindings::exports::saggar::task::handler::{Error, Kind};
 use crate::request::{Attempt, Request, StopReason, Usage};
 use crate::services::Services;
-use crate::settings::{RESOURCES_MAX, YIELD_INTERVAL};
+use crate::settings::YIELD_INTERVAL;
 use crate::state::State;
 use crate::verdict::{Call, GuestError, Observed, verdict};
 
@@ -30,7 +31,7 @@ pub(crate) async fn run(
     let deadline = start + limits.timeout;
     let payload = request.task.payload.clone();
     let mut store = Store::new(engine, State::new(request, services, start, deadline));
-    let call = match arm(&mut store, limits.fuel, limits.host_call_bytes()) {
+    let call = match arm(&mut store, &limits) {
         Ok(()) => tokio::select! {
             biased;
             call = call(&mut store, plugin, &payload) => call,
@@ -60,14 +61,20 @@ pub(crate) async fn run(
     Attempt { ending, usage }
 }
 
+/// How an attempt ended over which the host panicked. What it used nobody knows.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Attempt {
+    let reason = format!("the host panicked while it ran the task: {}", panic_message(panic));
+    Attempt { ending: Ending::Failed(Failure::new(Outcome::HostError, &reason)), usage: Usage::default() }
+}
+
 /// Sets the limits before anything of the guest runs: its start functions run under them too.
-fn arm(store: &mut Store<State>, fuel: u64, host_call_bytes: u64) -> wasmtime::Result<()> {
+fn arm(store: &mut Store<State>, limits: &Limits) -> wasmtime::Result<()> {
     store.limiter(|state| &mut state.memory);
-    store.set_fuel(fuel)?;
+    store.set_fuel(limits.fuel)?;
     store.fuel_async_yield_interval(Some(YIELD_INTERVAL))?;
     store.call_hook_async(Border);
-    store.set_hostcall_fuel(usize::try_from(host_call_bytes).unwrap_or(usize::MAX));
-    store.set_max_component_handles(RESOURCES_MAX);
+    store.set_hostcall_fuel(usize::try_from(limits.host_call_bytes()).unwrap_or(usize::MAX));
+    store.set_max_component_handles(usize::try_from(limits.resources).unwrap_or(usize::MAX));
     Ok(())
 }
 

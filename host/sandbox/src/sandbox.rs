@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
@@ -74,7 +76,8 @@ impl Sandbox {
         Plugin::new(compiled.digest, pre)
     }
 
-    /// Makes one attempt. Whatever the guest does, the answer is an [`Attempt`]; `stop` ends it early.
+    /// Makes one attempt. Whatever the guest does, the answer is an [`Attempt`], also where the host panics over it;
+    /// `stop` ends it early.
     pub async fn run(
         &self,
         plugin: &Plugin,
@@ -82,7 +85,10 @@ impl Sandbox {
         services: Arc<dyn Services>,
         stop: impl Future<Output = StopReason> + Send,
     ) -> Attempt {
-        attempt::run(&self.engine, plugin, request, services, stop).await
+        // A fault of ours that one guest comes upon must not take its neighbours' host away. Nothing of the attempt
+        // is looked at again: its store and its instance are dropped.
+        let attempt = attempt::run(&self.engine, plugin, request, services, stop);
+        AssertUnwindSafe(attempt).catch_unwind().await.unwrap_or_else(|panic| attempt::panicked(&*panic))
     }
 
     /// A number that differs whenever compiled code must not be shared: another release, other settings, another

@@ -55,9 +55,6 @@ pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
 /// limit and the neighbours, long enough to cost nothing (at 10,000 the same work takes 2.6 times as long).
 pub(crate) const YIELD_INTERVAL: u64 = 1_000_000;
 
-/// Live handles, streams and timers of one guest.
-pub(crate) const RESOURCES_MAX: usize = 1024;
-
 /// Random bytes per call. More would let a guest make the host allocate at will.
 pub(crate) const RANDOM_MAX_BYTES: u64 = 64 << 10;
 

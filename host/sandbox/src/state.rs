@@ -14,7 +14,6 @@ use crate::interfaces::Progress;
 use crate::journal::{SharedJournal, Stream};
 use crate::memory::MemoryAccount;
 use crate::services::Services;
-use crate::settings::RESOURCES_MAX;
 use crate::stdio::JournalStream;
 
 /// The data of a store.
@@ -52,7 +51,7 @@ impl State {
             .allow_blocking_current_thread(false)
             .build();
         let mut table = ResourceTable::new();
-        table.set_max_capacity(RESOURCES_MAX);
+        table.set_max_capacity(usize::try_from(request.limits.resources).unwrap_or(usize::MAX));
         Self {
             wasi,
             table,

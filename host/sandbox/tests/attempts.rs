@@ -259,6 +259,39 @@ async fn a_hostile_guest_changes_nothing_for_its_neighbour() {
     }
 }
 
+/// A host with a fault that shows when a guest logs.
+struct Faulty;
+
+impl Services for Faulty {
+    fn progress(&self, _fraction: Option<f64>, _message: &str) {}
+
+    fn log(&self, line: LogLine<'_>) {
+        panic!("a fault of ours at `{}`", line.message);
+    }
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_panic_of_the_host_ends_its_attempt_as_a_host_error_and_no_other() {
+    let (chatty, quiet) = (guest("chats"), guest("sleeps"));
+    let beside = request("300", Limits::default());
+    let beside = SANDBOX.run(&quiet, beside, Arc::new(Silent), future::pending());
+    let faulty = async {
+        // More often than there are slots: each is free again.
+        for _ in 0..100 {
+            let attempt = request("1", Limits::default());
+            let attempt = SANDBOX.run(&chatty, attempt, Arc::new(Faulty), future::pending()).await;
+            assert_eq!(failure(&attempt).outcome, Outcome::HostError);
+            assert!(failure(&attempt).reason.contains("a fault of ours at `log 0`"), "{:?}", attempt.ending);
+        }
+    };
+    let (beside, ()) = tokio::join!(beside, faulty);
+    assert_eq!(output(&beside).payload, "awake");
+}
+
 #[test]
 fn what_is_no_plugin_is_refused_before_it_is_compiled() {
     assert!(matches!(SANDBOX.compile(b"not wasm"), Err(Refused::NotWasm)));

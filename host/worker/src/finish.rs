@@ -9,6 +9,7 @@ use saggar_jetstream::{Answers, DeadPut, Put, RecordsError, ResultMessage};
 use saggar_model::{Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
+use crate::contained::contained;
 use crate::settlement::{Records, Unsettled, persist};
 use crate::unit::Held;
 
@@ -26,7 +27,9 @@ pub(crate) struct Finishing {
 pub(crate) async fn follow(mut answers: Answers<Box<Finishing>>, units: TaskTracker) {
     while let Some((finishing, answer)) = answers.next().await {
         match answer {
-            Ok(()) if finishing.is_plain() => finishing.acknowledge().await,
+            Ok(()) if finishing.is_plain() => {
+                contained("an acknowledgement", async move { finishing.acknowledge().await }).await;
+            }
             Ok(()) => drop(units.spawn(finishing.conclude(Put::Stored))),
             Err(error) => {
                 tracing::debug!(task = %finishing.result.task, %error, "a result has to be stored again");

@@ -23,6 +23,7 @@ use crate::roster::Roster;
 use crate::runner::Workshop;
 use crate::scheduler::Scheduler;
 use crate::settlement::Records;
+use crate::suspects::Suspects;
 use crate::watcher::Feed;
 
 /// How long a drain waits for what is left once the grace is over: guests end within milliseconds, their tasks have
@@ -98,6 +99,7 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     pub(crate) feed: Feed,
     pub(crate) metrics: Metrics,
+    pub(crate) suspects: Suspects,
     /// Tasks that run.
     pub(crate) units: TaskTracker,
     /// Lanes whose requests are not answered.
@@ -167,6 +169,7 @@ impl Host {
             leases: Leases::default(),
             feed: Feed::start(Events::new(&nats)),
             metrics: metrics.clone(),
+            suspects: Suspects::new(),
             units: TaskTracker::new(),
             deaf_lanes: AtomicU32::new(0),
             leaving: CancellationToken::new(),

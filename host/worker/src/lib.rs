@@ -5,6 +5,7 @@
 //! process dies is in JetStream already.
 
 mod batch;
+mod contained;
 mod dispatch;
 mod finish;
 mod host;
@@ -17,6 +18,7 @@ mod roster;
 mod runner;
 pub mod scheduler;
 mod settlement;
+mod suspects;
 mod unit;
 mod watcher;
 

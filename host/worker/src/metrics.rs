@@ -31,6 +31,36 @@ struct CacheLabels {
     event: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SuspectLabels {
+    tenant: String,
+    queue: String,
+    fate: &'static str,
+}
+
+/// What became of a delivered task that hosts were lost with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SuspectFate {
+    /// It was run, with no other one beside it.
+    Run,
+    /// Another one ran.
+    GivenBack,
+    /// Too many hosts were lost to it.
+    DeadLettered,
+}
+
+impl SuspectFate {
+    const ALL: [Self; 3] = [Self::Run, Self::GivenBack, Self::DeadLettered];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::GivenBack => "given-back",
+            Self::DeadLettered => "dead-lettered",
+        }
+    }
+}
+
 type Seconds = Family<QueueLabels, Histogram, fn() -> Histogram>;
 
 /// The metrics of one host. Cheap to clone; all clones count together.
@@ -43,6 +73,7 @@ pub struct Metrics {
     pending: Family<QueueLabels, Gauge>,
     repeated: Family<QueueLabels, Counter>,
     lost_leases: Family<QueueLabels, Counter>,
+    suspects: Family<SuspectLabels, Counter>,
     settled: Counter,
     cache: Family<CacheLabels, Counter>,
     pub(crate) running: Gauge,
@@ -69,6 +100,7 @@ impl Metrics {
             pending: Family::default(),
             repeated: Family::default(),
             lost_leases: Family::default(),
+            suspects: Family::default(),
             settled: Counter::default(),
             cache: Family::default(),
             running: Gauge::default(),
@@ -94,6 +126,11 @@ impl Metrics {
             "lost_leases",
             "Attempts whose task went to another host meanwhile",
             metrics.lost_leases.clone(),
+        );
+        registry.register(
+            "suspects",
+            "Deliveries of tasks that hosts were lost with, by what became of them",
+            metrics.suspects.clone(),
         );
         registry.register(
             "settled",
@@ -146,8 +183,13 @@ impl Metrics {
             let QueueLabels { tenant, queue } = labels.clone();
             self.tasks.get_or_create_owned(&OutcomeLabels { tenant, queue, outcome: outcome.as_str() })
         });
+        let suspects = SuspectFate::ALL.map(|fate| {
+            let QueueLabels { tenant, queue } = labels.clone();
+            self.suspects.get_or_create_owned(&SuspectLabels { tenant, queue, fate: fate.as_str() })
+        });
         QueueMetrics(Arc::new(Handles {
             outcomes,
+            suspects,
             duration: self.duration.get_or_create_owned(&labels),
             queued: self.queued.get_or_create_owned(&labels),
             fuel: self.fuel.get_or_create_owned(&labels),
@@ -166,6 +208,7 @@ pub(crate) struct QueueMetrics(Arc<Handles>);
 #[derive(Debug)]
 struct Handles {
     outcomes: [Counter; Outcome::ALL.len()],
+    suspects: [Counter; SuspectFate::ALL.len()],
     duration: Histogram,
     queued: Histogram,
     fuel: Counter,
@@ -185,6 +228,14 @@ impl QueueMetrics {
         self.0.duration.observe(receipt.duration.as_secs_f64());
         self.0.queued.observe(receipt.queued.as_secs_f64());
         self.0.fuel.inc_by(receipt.fuel);
+    }
+
+    /// A task was delivered that hosts were lost with.
+    pub(crate) fn suspect(&self, fate: SuspectFate) {
+        let at = SuspectFate::ALL.iter().position(|known| *known == fate);
+        if let Some(counter) = at.and_then(|at| self.0.suspects.get(at)) {
+            counter.inc();
+        }
     }
 
     /// A delivery said how many tasks wait behind it.
@@ -231,6 +282,7 @@ mod tests {
         let metrics = Metrics::new(&mut registry);
         let queue = metrics.of_queue(&"acme".parse().unwrap(), &"hello".parse().unwrap());
         queue.attempt(Outcome::TimedOut, &Receipt { fuel: 7, ..Receipt::default() });
+        queue.suspect(SuspectFate::GivenBack);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -239,6 +291,8 @@ mod tests {
             "saggar_task_duration_seconds_count{tenant=\"acme\",queue=\"hello\"} 1",
             "saggar_task_queued_seconds_count",
             "saggar_queue_pending",
+            "saggar_suspects_total{tenant=\"acme\",queue=\"hello\",fate=\"given-back\"} 1",
+            "saggar_suspects_total{tenant=\"acme\",queue=\"hello\",fate=\"dead-lettered\"} 0",
             "saggar_settled_total 0",
             "saggar_tasks_running 0",
             "saggar_host_slots 0",

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, ResultWriter, Results, States};
 use saggar_model::{
-    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Outcome, Receipt, Settlement, Task,
-    TaskResult, settle,
+    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskResult,
+    settle,
 };
 
 use crate::finish::Finishing;
@@ -152,7 +152,9 @@ impl Ended {
             return;
         }
         let Self { held, past, ending, .. } = self;
-        let given = give_back(&held.lane, held.lease(), &held.task, &past, ending.outcome(), after).await;
+        let (lane, lease) = (&held.lane, held.lease());
+        let history = past.history.after(ending.outcome(), lease.delivery.delivered(), &lane.host.name);
+        let given = give_back(lane, lease, &held.task, &past, history, after).await;
         if let Err(unsettled) = given {
             held.report_unsettled(unsettled);
         }
@@ -179,32 +181,44 @@ impl Ended {
     }
 }
 
-/// Writes down a run of `task` that ended with `outcome`, then gives its message back.
+/// Writes down what `task` has been through, unless somebody else has meanwhile.
+pub(crate) async fn remember(
+    lane: &OpenLane,
+    lease: &Lease,
+    task: &Task,
+    past: &Past,
+    history: History,
+) -> Result<Past, Unsettled> {
+    let states = &lane.host.records.states;
+    let sequence = lease.delivery.stream_sequence();
+    let put = persist(
+        "state",
+        saggar_jetstream::StateError::fault,
+        |_| false,
+        || states.put(&task.tenant, &task.queue, sequence, &history, past.revision),
+    );
+    let revision = put.await.map_err(|_| Unsettled)?;
+    Ok(Past { history, revision })
+}
+
+/// Writes down what `task` has been through, then gives its message back.
 pub(crate) async fn give_back(
     lane: &OpenLane,
     lease: &Lease,
     task: &Task,
     past: &Past,
-    outcome: Outcome,
+    history: History,
     after: Duration,
 ) -> Result<(), Unsettled> {
-    let delivery = &lease.delivery;
-    let history = past.history.after(outcome, delivery.delivered(), &lane.host.name);
-    let states = &lane.host.records.states;
-    let put = persist(
-        "state",
-        saggar_jetstream::StateError::fault,
-        |_| false,
-        || states.put(&task.tenant, &task.queue, delivery.stream_sequence(), &history, past.revision),
-    );
-    put.await.map_err(|_| Unsettled)?;
-    if let Err(error) = delivery.nak(after).await {
+    remember(lane, lease, task, past, history).await?;
+    if let Err(error) = lease.delivery.nak(after).await {
         tracing::warn!(%error, "a task could not be given back; it will be delivered again by itself");
     }
     Ok(())
 }
 
-/// Makes sure that the dead letter of a stored failure exists, for a task that was delivered again.
+/// Makes sure that the dead letter of a stored failure exists, for a task that was delivered again, and that nothing
+/// else is left of it.
 pub(crate) async fn complete(
     lane: &OpenLane,
     lease: &Lease,
@@ -234,7 +248,22 @@ pub(crate) async fn complete(
     } else if stored.sequence != lease.delivery.stream_sequence() {
         lane.metrics.repeated();
     }
-    lease.delivery.ack().await.map_err(|_| Unsettled)
+    lease.delivery.ack().await.map_err(|_| Unsettled)?;
+    forget(lane, lease, task).await;
+    Ok(())
+}
+
+/// Removes what a finished task has been through: the host that stored its result was lost before it could.
+async fn forget(lane: &OpenLane, lease: &Lease, task: &Task) {
+    let states = &lane.host.records.states;
+    let removed = match states.get(&task.tenant, &task.queue, lease.delivery.stream_sequence()).await {
+        Ok(Some(stored)) => states.remove(stored.revision).await.map(|_| ()),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the state of a finished task stays behind");
+    }
 }
 
 fn is_full(error: &DeadError) -> bool {

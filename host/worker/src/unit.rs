@@ -1,24 +1,27 @@
 //! A task's life on this host: delivered, checked, run, settled.
 
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use futures::FutureExt as _;
+use rand::Rng as _;
 use saggar_jetstream::Delivery;
 use saggar_model::{
-    Ending, EventKind, Failure, Invalid, Outcome, Receipt, Task, TaskHeaders, TaskId, TaskRef,
+    CRASHES_MAX, Ending, EventKind, Failure, History, Invalid, Outcome, Receipt, Suspicion, Task,
+    TaskHeaders, TaskId, TaskRef, trial, turn_after,
 };
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::contained::contained;
 use crate::dispatch::Slot;
 use crate::lane::OpenLane;
 use crate::lease::{Lease, LeaseGuard};
+use crate::metrics::SuspectFate;
 use crate::runner::{Program, Runner};
 use crate::settlement::{self, Ended, Past, Recalled, Unsettled};
+use crate::suspects::Turn;
 use crate::watcher::Watcher;
 
 /// A delivered task, and what it occupies on this host until it is settled.
@@ -28,6 +31,8 @@ pub(crate) struct Held {
     pub(crate) task: Arc<Task>,
     guard: LeaseGuard,
     _slot: Slot,
+    /// Of a suspect. It is the only one until it is acquitted or settled: the host can be lost until then.
+    turn: Option<Turn>,
     /// A host that leaves waits for it.
     _counted: TaskTrackerToken,
 }
@@ -52,14 +57,27 @@ impl Held {
     }
 }
 
-/// Lives the life of one delivered task, from here to the end of its run. Its settlement goes on by itself.
+/// Lives the life of one delivered task, from here to the end of its run. Its settlement goes on by itself, and so
+/// does the caller if the host panics over the task.
 pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
+    contained("the life of a task", live_on(lane, runner, delivery, slot)).await;
+}
+
+async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
     let guard = lane.host.leases.take(delivery);
     let (task, invalid) = read(&lane, &guard.lease);
     let counted = lane.host.units.token();
-    let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, _counted: counted };
+    let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, turn: None, _counted: counted };
     match settlement::recall(&held.lane, held.lease(), &held.task, held.runner.spec.once).await {
-        Ok(Recalled::Open(past)) => run_and_settle(held, past, invalid).await,
+        Ok(Recalled::Open(past)) => match past.history.suspicion() {
+            Suspicion::Clear => run_and_settle(held, past, invalid).await,
+            // Boxed, since it is rare and all tasks would keep room for it.
+            Suspicion::Suspect => Box::pin(run_alone_and_settle(held, past, invalid)).await,
+            Suspicion::Guilty => {
+                held.lane.metrics.suspect(SuspectFate::DeadLettered);
+                run_and_settle(held, past, invalid).await;
+            }
+        },
         Ok(Recalled::Settled(stored)) => {
             if let Err(unsettled) = settlement::complete(&held.lane, held.lease(), &held.task, &stored).await
             {
@@ -70,7 +88,61 @@ pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Del
     }
 }
 
-async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
+/// Runs a task that hosts were lost with, unless another one runs here. That it does is written down before: should
+/// this host be lost as well, the next one knows.
+async fn run_alone_and_settle(mut held: Held, past: Past, invalid: Option<Invalid>) {
+    let Held { lane, task, .. } = &held;
+    let (delivery, host) = (held.lease().delivery.delivered(), &lane.host.name);
+    let Some(turn) = lane.host.suspects.turn() else {
+        lane.metrics.suspect(SuspectFate::GivenBack);
+        let after = turn_after(rand::rng().random());
+        let history = past.history.unrun(delivery, host);
+        let given = settlement::give_back(lane, held.lease(), task, &past, history, after).await;
+        return given.unwrap_or_else(|unsettled| held.report_unsettled(unsettled));
+    };
+    let history = past.history.alone(delivery, host);
+    let past = match settlement::remember(lane, held.lease(), task, &past, history).await {
+        Ok(past) => past,
+        Err(unsettled) => return held.report_unsettled(unsettled),
+    };
+    let (Task { tenant, queue, id, .. }, History { losses, crashes, .. }) = (&**task, &past.history);
+    tracing::warn!(%tenant, %queue, task = %id, losses, crashes,
+        "hosts were lost with this task; it runs with no other such task beside it");
+    lane.metrics.suspect(SuspectFate::Run);
+    held.turn = Some(turn);
+    run_and_settle(held, past, invalid).await;
+}
+
+/// Runs a suspect that has its turn. When it has run for as long as its trial the turn is over, and the run goes on.
+async fn stand_trial(
+    held: &Held,
+    past: Past,
+    turn: Turn,
+    running: impl Future<Output = Attempt>,
+) -> (Attempt, Past, Option<Turn>) {
+    let mut running = pin!(running);
+    tokio::select! {
+        biased;
+        attempt = &mut running => return (attempt, past, Some(turn)),
+        () = tokio::time::sleep(trial(past.history.losses)) => {}
+    }
+    let acquitting = async move {
+        let history = past.history.acquitted();
+        match settlement::remember(&held.lane, held.lease(), &held.task, &past, history).await {
+            Ok(past) => {
+                drop(turn);
+                (past, None)
+            }
+            // As long as it counts as the only suspect it has to be.
+            Err(Unsettled) => (past, Some(turn)),
+        }
+    };
+    let (attempt, (past, turn)) = tokio::join!(running, acquitting);
+    (attempt, past, turn)
+}
+
+async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>) {
+    let mut turn = held.turn.take();
     let Held { lane, runner, task, .. } = &held;
     let queued = SystemTime::now().duration_since(held.lease().delivery.published()).unwrap_or_default();
     let receipt = |attempt, usage: Usage| Receipt {
@@ -87,17 +159,25 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
         log_bytes: usage.log_bytes,
         host_calls: usage.host_calls,
     };
-    let (ending, receipt) = match runnable(runner, task, invalid) {
+    let (ending, receipt) = match runnable(runner, task, &past.history, invalid) {
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
             let mut running = pin!(run(lane, runner, plugin, task, attempt));
             let mut polls = 0;
-            let Attempt { ending, usage } = poll_fn(|context| {
+            let running = poll_fn(|context| {
                 polls += 1;
                 running.as_mut().poll(context)
-            })
-            .await;
+            });
+            let Attempt { ending, usage } = match turn {
+                None => running.await,
+                Some(its) => {
+                    // Boxed for the same reason.
+                    let (attempt, now, left) = Box::pin(stand_trial(&held, past, its, running)).await;
+                    (past, turn) = (now, left);
+                    attempt
+                }
+            };
             // Done at the first poll, it never waited for anything.
             if polls == 1 {
                 lane.pace.computed(usage.duration, usage.fuel);
@@ -109,11 +189,16 @@ async fn run_and_settle(held: Held, past: Past, invalid: Option<Invalid>) {
     };
     lane.metrics.attempt(ending.outcome(), &receipt);
     report(task, &ending, &receipt);
+    held.turn = turn;
     Ended { held, past, ending, receipt }.settle().await;
 }
 
 /// Gives a task back that was never started, because the host leaves or is too busy.
 pub(crate) async fn give_back(lane: &OpenLane, delivery: Delivery) {
+    contained("giving a task back", give_back_unrun(lane, delivery)).await;
+}
+
+async fn give_back_unrun(lane: &OpenLane, delivery: Delivery) {
     let guard = lane.host.leases.take(delivery);
     let lease = &*guard.lease;
     let (task, _) = read(lane, lease);
@@ -123,9 +208,9 @@ pub(crate) async fn give_back(lane: &OpenLane, delivery: Delivery) {
         Ok(Recalled::Settled(_)) => Past::default(),
         Err(Unsettled) => return,
     };
-    let after = std::time::Duration::ZERO;
+    let history = past.history.unrun(lease.delivery.delivered(), &lane.host.name);
     // What cannot be written down is found out later: the delivery counts as one to a host that was lost.
-    let _ = settlement::give_back(lane, lease, &task, &past, Outcome::Interrupted, after).await;
+    let _ = settlement::give_back(lane, lease, &task, &past, history, Duration::ZERO).await;
 }
 
 /// The task in a message, and what is wrong with it, if anything. A task that cannot be understood still has a name.
@@ -147,7 +232,19 @@ fn read(lane: &OpenLane, lease: &Lease) -> (Task, Option<Invalid>) {
 }
 
 /// The plugin to run a task with, or why it is not run at all.
-fn runnable<'a>(runner: &'a Runner, task: &Task, invalid: Option<Invalid>) -> Result<&'a Plugin, Failure> {
+fn runnable<'a>(
+    runner: &'a Runner,
+    task: &Task,
+    history: &History,
+    invalid: Option<Invalid>,
+) -> Result<&'a Plugin, Failure> {
+    if history.suspicion() == Suspicion::Guilty {
+        let reason = format!(
+            "{CRASHES_MAX} hosts were lost while each ran this task with no other suspect beside it, so that no host \
+             runs it again"
+        );
+        return Err(Failure::new(Outcome::HostError, &reason));
+    }
     if let Some(Invalid(reason)) = invalid {
         return Err(Failure::new(Outcome::Invalid, &reason));
     }
@@ -185,12 +282,7 @@ async fn run(
         host.leaving_now.cancelled().await;
         StopReason::Interrupted
     };
-    // A fault of ours in one task must not take its neighbours' host away.
-    let running = AssertUnwindSafe(host.sandbox.run(plugin, request, watcher, stop)).catch_unwind();
-    running.await.unwrap_or_else(|_| Attempt {
-        ending: Ending::Failed(Failure::new(Outcome::HostError, "the host panicked while it ran the task")),
-        usage: Usage::default(),
-    })
+    host.sandbox.run(plugin, request, watcher, stop).await
 }
 
 /// A guest that heard of the drain and asked for a retry did what it was asked to: that is no failed attempt.
@@ -214,7 +306,7 @@ fn report(task: &Task, ending: &Ending, receipt: &Receipt) {
         }
         Ending::Failed(failure) if failure.outcome == Outcome::HostError => {
             let reason = &failure.reason;
-            tracing::error!(%tenant, %queue, task = %id, attempt, reason, "the host failed");
+            tracing::error!(%tenant, %queue, task = %id, attempt, reason, "host error");
         }
         Ending::Failed(failure) => {
             let (outcome, reason) = (failure.outcome.as_str(), &failure.reason);

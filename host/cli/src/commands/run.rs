@@ -48,7 +48,7 @@ pub struct Arguments {
     limits: LimitFlags,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitFlags {
     /// Work, in units of fuel.
@@ -70,6 +70,14 @@ struct LimitFlags {
     /// Size of what is logged; more is cut [default: 256KiB].
     #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
     max_log: Option<u64>,
+
+    /// Size of what one call into the host may carry [default: 16MiB].
+    #[arg(long, value_name = "SIZE", value_parser = parse_bytes)]
+    max_host_call: Option<u64>,
+
+    /// Handles, streams and timers open at once [default: 1024].
+    #[arg(long, value_name = "NUMBER")]
+    max_resources: Option<u64>,
 }
 
 impl LimitFlags {
@@ -81,13 +89,15 @@ impl LimitFlags {
             timeout: self.timeout.unwrap_or(default.timeout),
             output: self.max_output.unwrap_or(default.output),
             log: self.max_log.unwrap_or(default.log),
+            host_call: self.max_host_call.unwrap_or(default.host_call),
+            resources: self.max_resources.unwrap_or(default.resources),
         };
         let objections = Ceilings::default().objections(&limits);
         if objections.is_empty() {
             return Ok(limits);
         }
         let flag = |key| match key {
-            "output" | "log" => format!("--max-{key}"),
+            "output" | "log" | "host_call" | "resources" => format!("--max-{}", key.replace('_', "-")),
             _ => format!("--{key}"),
         };
         let mistakes: Vec<_> = objections.iter().map(|(key, why)| format!("{} {why}", flag(key))).collect();
@@ -143,8 +153,7 @@ mod tests {
 
     #[test]
     fn limits_that_no_host_would_serve_are_named_by_their_flags() {
-        let flags =
-            |fuel, max_output| LimitFlags { fuel, memory: None, timeout: None, max_output, max_log: None };
+        let flags = |fuel, max_output| LimitFlags { fuel, max_output, ..LimitFlags::default() };
         assert_eq!(flags(None, None).limits(), Ok(Limits::default()));
         let failure = flags(Some(0), Some(1 << 40)).limits().unwrap_err();
         assert_eq!(failure.kind, Kind::Usage);

@@ -13,7 +13,8 @@ async fn a_history_is_written_only_by_whoever_knows_the_last_one() {
     };
     assert_eq!(states.get(&acme(), &work(), 5).await, Ok(None));
     let first = put(1, 0).await.unwrap();
-    assert_eq!(put(1, 0).await.unwrap_err().fault(), Fault::Conflict, "somebody was first");
+    assert_eq!(put(2, 0).await.unwrap_err().fault(), Fault::Conflict, "somebody was first");
+    assert_eq!(put(1, 0).await, Ok(first), "an answer that was lost is given again");
     let second = put(2, first).await.unwrap();
     assert_eq!(put(3, first).await.unwrap_err().fault(), Fault::Conflict, "somebody came between");
     let stored = states.get(&acme(), &work(), 5).await.unwrap().unwrap();

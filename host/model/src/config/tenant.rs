@@ -91,6 +91,8 @@ pub(super) fn limits_or(section: &mut Section, default: &Limits) -> Limits {
         timeout: section.or("timeout", default.timeout),
         output: section.or("output", Bytes(default.output)).0,
         log: section.or("log", Bytes(default.log)).0,
+        host_call: section.or("host_call", Bytes(default.host_call)).0,
+        resources: section.or("resources", default.resources),
     }
 }
 
