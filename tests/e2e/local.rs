@@ -87,6 +87,21 @@ async fn what_a_stranger_wrote_cannot_command_the_terminal() {
 }
 
 #[tokio::test]
+async fn attack_66_a_line_without_end_cannot_command_the_terminal() {
+    let attacks = saggar_conformance::all();
+    let attack =
+        attacks.iter().find(|attack| attack.id == "66-endless-line").expect("there is such an attack");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("line.wasm");
+    std::fs::write(&path, attack.guest.build().expect("it is well-formed")).unwrap();
+    let finished = run(saggar(), &["run", &path.display().to_string()], b"", &[]).await.expect_code(0);
+    let obeyed = |character: char| character.is_control() && character != '\n' || character == '\u{202e}';
+    assert!(!finished.stderr.contains(obeyed), "a terminal would obey it");
+    assert!(finished.stderr.contains("\\u{1b}[2J\\u{202e}gnp\\u{0}\\r"), "it is shown for what it is");
+    assert!(finished.stderr.contains("is spent"), "it is cut");
+}
+
+#[tokio::test]
 async fn the_cases_of_every_plugin_hold() {
     for plugin in ["hello", "thumbnail", "csv-export"] {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins");

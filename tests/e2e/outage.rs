@@ -1,5 +1,7 @@
 //! NATS goes away and comes back: the host waits for it, and nothing is lost.
 
+use std::collections::BTreeSet;
+
 use saggar_harness::eventually;
 use saggar_model::Outcome;
 
@@ -67,6 +69,32 @@ async fn what_a_host_did_can_be_scraped() {
         (status == 200 && body.contains(line)).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn attack_67_no_task_and_no_guest_makes_a_series_of_metrics() {
+    let stage = Stage::new("labels").await;
+    let host = stage.start_host("host-1", "");
+    let url = host.wait_for_url(SOON).await;
+    stage.apply(&["fails"], "retry = { attempts = 1 }").await;
+    // Names and labels of all series that have something to show.
+    let series = async || {
+        let (_, body) = get(&format!("{url}/metrics")).await.expect("the host answers");
+        let lines = body.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(|line| Some(line.rsplit_once(' ')?.0.to_owned())).collect::<BTreeSet<_>>()
+    };
+    stage.publish("fails", "first", "reject").await;
+    stage.result("fails", "first").await;
+    let before = series().await;
+    for n in 0..20 {
+        let id = format!("chosen-{n}");
+        stage.publish("fails", &id, if n % 2 == 0 { "reject" } else { "exit 3" }).await;
+        stage.result("fails", &id).await;
+    }
+    let after = series().await;
+    assert_eq!(before.symmetric_difference(&after).collect::<Vec<_>>(), Vec::<&String>::new());
+    let chosen = ["chosen", "not-clay", "sand", "first"];
+    assert!(!after.iter().any(|line| chosen.iter().any(|text| line.contains(text))), "{after:?}");
 }
 
 #[tokio::test]

@@ -26,7 +26,11 @@ pub(crate) struct Guest {
 
 /// The pool of a host with default settings.
 pub(crate) fn pool() -> Options {
-    Options { slots: WorkerConfig::SLOTS_DEFAULT, max_memory: Ceilings::default().0.memory }
+    Options {
+        slots: WorkerConfig::SLOTS_DEFAULT,
+        max_memory: Ceilings::default().0.memory,
+        ..Options::default()
+    }
 }
 
 impl Guest {

@@ -46,7 +46,7 @@ impl Worker {
         let nats = Nats::connect(&Target::at(url), "saggar bench host").await?;
         let HostSize { slots, memory } = size;
         let ceilings = Ceilings::default();
-        let sandbox = Sandbox::new(&Options { slots, max_memory: ceilings.0.memory })?;
+        let sandbox = Sandbox::new(&Options { slots, max_memory: ceilings.0.memory, ..Options::default() })?;
         let cache =
             PluginCache::open(sandbox.clone(), Compiler::new()?, cache, WorkerConfig::CACHE_SIZE_DEFAULT)?;
         let mut registry = Registry::default();

@@ -29,8 +29,11 @@ impl Service {
     /// # Errors
     /// The address or the host's name is taken, the cache or the sandbox cannot be used, or NATS refuses.
     pub async fn start(nats: Nats, config: &HostConfig, name: String, cache: &Path) -> Result<Self, Failure> {
-        let sandbox =
-            Sandbox::new(&Options { slots: config.host.slots, max_memory: config.ceilings.0.memory })?;
+        let sandbox = Sandbox::new(&Options {
+            slots: config.host.slots,
+            max_memory: config.ceilings.0.memory,
+            ..Options::default()
+        })?;
         let cache = PluginCache::open(sandbox.clone(), compiler()?, cache, config.host.cache_size).map_err(
             |error| {
                 Failure::new(Kind::BadConfiguration, error).advice(

@@ -6,7 +6,7 @@ use saggar_model::{Limits, Outcome};
 /// A hostile plugin and what must become of it.
 #[derive(Debug, Clone)]
 pub struct Attack {
-    /// Its name for machines, in kebab case; it stays the same for good.
+    /// Its name for machines, in kebab case; it begins with its number and stays the same for good.
     pub id: &'static str,
     /// What it tries, for people.
     pub name: &'static str,
@@ -56,6 +56,13 @@ impl Attack {
             ..Limits::default()
         };
         Self { id, name, guest, input: Bytes::new(), limits, expected }
+    }
+
+    /// Its number, 0 for none.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        let digits = self.id.find(|character: char| !character.is_ascii_digit());
+        self.id[..digits.unwrap_or(self.id.len())].parse().unwrap_or(0)
     }
 
     /// The same with other limits.

@@ -4,13 +4,14 @@ use std::future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use saggar_model::{Ending, Limits, Outcome};
+use saggar_model::{Ending, Failure, Limits, Outcome};
 use saggar_sandbox::{Attempt, Plugin, Request, Sandbox, Silent};
 
 use crate::{Attack, BuildError, Expected, attacks};
 
-/// What an attempt may take beyond its wall limit: generous, for this tells a late end from none.
-const LATE: Duration = Duration::from_secs(2);
+/// What an attempt may take beyond its wall limit. It is a hundredth of this on an idle machine; a busy one of two
+/// cores may have nothing to spare for the thread that runs it for that long.
+const LATE: Duration = Duration::from_millis(250);
 
 /// What the host's memory may grow by beyond what the guest was allowed.
 const HOST_MEMORY: u64 = 64 << 20;
@@ -30,6 +31,8 @@ pub struct Checked {
     pub passed: bool,
     /// How long its attempt took; nothing if it was refused.
     pub took: Option<Duration>,
+    /// How long after its wall limit the attempt ended, if that is what ended it.
+    pub late: Option<Duration>,
 }
 
 /// Runs attacks in one sandbox, with a neighbour who must not notice.
@@ -77,13 +80,13 @@ impl Checker {
         let wasm = attack.guest.build()?;
         let Attack { id, name, expected, .. } = *attack;
         let loaded = self.sandbox.compile(&wasm).and_then(|code| self.sandbox.load(&code));
-        let (actual, mut faults, took) = match loaded {
+        let (actual, mut faults, took, late) = match loaded {
             Err(refused) => {
                 let mut faults = Vec::new();
                 if expected != Expected::Refused {
                     faults.push(format!("it was not run: {refused}"));
                 }
-                ("refused".to_owned(), faults, None)
+                ("refused".to_owned(), faults, None, None)
             }
             Ok(plugin) => {
                 let before = resident();
@@ -93,6 +96,7 @@ impl Checker {
                 let took = start.elapsed();
                 let outcome = attempt.ending.outcome();
                 let mut faults = exceeded(&attempt, &attack.limits, took);
+                faults.extend(unfit_to_read(&attempt));
                 if !expected.allows(outcome) {
                     faults.push(format!("unexpected: {}", reason(&attempt)));
                 }
@@ -100,13 +104,15 @@ impl Checker {
                 if more > attack.limits.memory + HOST_MEMORY {
                     faults.push(format!("the host holds {more} bytes more"));
                 }
-                (outcome.as_str().to_owned(), faults, Some(took))
+                let late = took.saturating_sub(attack.limits.timeout);
+                let late = (outcome == Outcome::TimedOut).then_some(late);
+                (outcome.as_str().to_owned(), faults, Some(took), late)
             }
         };
         faults.extend(self.harm().await);
         let passed = faults.is_empty();
         let actual = std::iter::once(actual).chain(faults).collect::<Vec<_>>().join("; ");
-        Ok(Checked { id, name, expected, actual, passed, took })
+        Ok(Checked { id, name, expected, actual, passed, took, late })
     }
 
     async fn run(&self, plugin: &Plugin, request: Request) -> Attempt {
@@ -153,6 +159,16 @@ fn exceeded(attempt: &Attempt, limits: &Limits, took: Duration) -> Vec<String> {
         faults.push(format!("out of fuel after {} units of {}", usage.fuel, limits.fuel));
     }
     faults
+}
+
+/// What is wrong with the words of a failure: people read them, and they end up in headers.
+fn unfit_to_read(attempt: &Attempt) -> Option<String> {
+    let Ending::Failed(failure) = &attempt.ending else { return None };
+    let lines = failure.stderr.lines().chain([failure.reason.as_str()]).chain(failure.code.as_deref());
+    let lines = lines.chain(failure.backtrace.iter().map(String::as_str));
+    let harmless = lines.into_iter().all(|line| saggar_model::escape(line) == line);
+    let short = failure.reason.len() <= Failure::REASON_MAX_BYTES;
+    (!harmless || !short).then(|| "the failure is not fit to be read by people".to_owned())
 }
 
 /// Bytes of memory that this process holds.

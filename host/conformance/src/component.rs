@@ -1,14 +1,15 @@
 //! Makes components of attacks.
 
 use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
+use wit_parser::{Resolve, WorldId};
 
 use crate::Guest;
 
 /// What attackers may import, and the handler they export.
-const PACKAGES: [(&str, &str); 3] = [
+const PACKAGES: [(&str, &str); 4] = [
     ("logging.wit", include_str!("../../../wit/deps/wasi-logging/logging.wit")),
     ("task.wit", include_str!("../../../wit/task.wit")),
+    ("wasi.wit", include_str!("../wit/wasi.wit")),
     ("attacker.wit", include_str!("../wit/attacker.wit")),
 ];
 
@@ -32,7 +33,8 @@ impl Guest {
     }
 }
 
-fn componentise(mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
+/// The signatures, and which of the worlds is the attackers'.
+pub(crate) fn attackers_world() -> Result<(Resolve, WorldId), BuildError> {
     let mut resolve = Resolve::default();
     let mut last = None;
     for (path, text) in PACKAGES {
@@ -40,6 +42,11 @@ fn componentise(mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
     }
     let package = last.ok_or_else(|| BuildError("there is no world".to_owned()))?;
     let world = resolve.select_world(&[package], Some("attacker")).map_err(failed)?;
+    Ok((resolve, world))
+}
+
+fn componentise(mut module: Vec<u8>) -> Result<Vec<u8>, BuildError> {
+    let (resolve, world) = attackers_world()?;
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(failed)?;
     ComponentEncoder::default().module(&module).map_err(failed)?.encode().map_err(failed)

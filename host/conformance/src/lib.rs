@@ -9,8 +9,13 @@ mod attack;
 mod attacks;
 mod check;
 mod component;
+mod every_call;
+mod imports;
+mod program;
 
 pub use attack::{Attack, Expected, Guest};
-pub use attacks::{all, around_handler};
+pub use attacks::all;
 pub use check::{Checked, Checker};
 pub use component::BuildError;
+pub use every_call::{EveryCall, every_call};
+pub use program::around_handler;

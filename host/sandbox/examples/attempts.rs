@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use saggar_model::Ending;
-use saggar_sandbox::{Compiler, Options, PluginCache, Request, Sandbox, Silent};
+use saggar_sandbox::{Compiler, Options, PageScan, PluginCache, Request, Sandbox, Silent};
 
 /// One slot and little memory: a tool that counts instructions has little address space of its own to give.
-const POOL: Options = Options { slots: 1, max_memory: 64 << 20 };
+const POOL: Options = Options { slots: 1, max_memory: 64 << 20, page_scan: PageScan::Auto };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

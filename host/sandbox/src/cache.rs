@@ -130,7 +130,7 @@ mod tests {
     use crate::settings::Options;
 
     fn sandbox() -> Sandbox {
-        Sandbox::new(&Options { slots: 1, max_memory: 64 << 20 }).unwrap()
+        Sandbox::new(&Options { slots: 1, max_memory: 64 << 20, ..Options::default() }).unwrap()
     }
 
     fn cache(directory: &Path) -> PluginCache {

@@ -6,6 +6,7 @@ use saggar_model::{Digest, format_bytes};
 
 use crate::interfaces::bindings::PluginPre;
 use crate::state::State;
+use crate::structure::Excess;
 
 /// Why a component cannot be run. Always the component's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +32,9 @@ pub enum Refused {
     /// The component model's own rules are broken.
     #[error("the component is broken: {0}")]
     Broken(String),
+    /// Its structure alone would cost the host too much.
+    #[error("the component is too expensive: it has {0}")]
+    TooMuch(Excess),
     /// To compile it takes more than one component may take.
     #[error("to compile the component takes {0}; a plugin may not be that expensive")]
     TooExpensive(String),

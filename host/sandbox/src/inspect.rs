@@ -1,9 +1,11 @@
 //! Looks at a component without compiling it: what it imports, what it exports, whether it is a plugin at all.
 
 use saggar_model::{Digest, escape_and_cut};
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{Parser, Payload};
 
 use crate::component::Refused;
+use crate::settings::{FEATURES, Options};
+use crate::structure;
 
 /// The interface that makes a component a plugin, without its patch number.
 const HANDLER: &str = "saggar:task/handler@0.1.";
@@ -27,14 +29,23 @@ pub struct Inspection {
     pub exports: Vec<String>,
 }
 
-/// Reads what a component says about itself.
+/// Reads what a component says about itself, and whether a host with the default settings would compile it.
 ///
 /// # Errors
-/// [`Refused`] if the bytes are no component, are too large, or export no handler.
+/// [`Refused`] if the bytes are no component, are too large or too expensive, or export no handler.
 pub fn inspect(wasm: &[u8]) -> Result<Inspection, Refused> {
+    inspect_for(wasm, Options::default().max_memory)
+}
+
+/// The same for a host whose memories hold so many bytes at most.
+pub(crate) fn inspect_for(wasm: &[u8], most_memory: u64) -> Result<Inspection, Refused> {
+    if !wasm.starts_with(b"\0asm") {
+        return Err(Refused::NotWasm);
+    }
     if wasm.len() > COMPONENT_MAX_BYTES {
         return Err(Refused::TooLarge { size: wasm.len(), most: COMPONENT_MAX_BYTES });
     }
+    structure::check(wasm, FEATURES, most_memory)?;
     let mut found = Inspection {
         digest: Digest::of(wasm),
         size: wasm.len() as u64,
@@ -50,15 +61,9 @@ pub fn inspect(wasm: &[u8]) -> Result<Inspection, Refused> {
 
 fn read(wasm: &[u8], found: &mut Inspection) -> Result<(), Refused> {
     let broken = |error: wasmparser::BinaryReaderError| Refused::Broken(error.to_string());
-    if !wasm.starts_with(b"\0asm") {
-        return Err(Refused::NotWasm);
-    }
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(broken)? {
-            Payload::Version { encoding: Encoding::Module, .. } if depth == 0 => {
-                return Err(Refused::CoreModule);
-            }
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {

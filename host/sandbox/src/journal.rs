@@ -14,6 +14,9 @@ const LINE_OVERHEAD: u64 = 64;
 /// A longer line is passed on in pieces of this size.
 const LINE_MAX_BYTES: usize = 4096;
 
+/// The part of a plugin that speaks has a name, not a text.
+const CONTEXT_MAX_BYTES: usize = 256;
+
 /// The end of standard error that is kept for the failure's description.
 const TAIL_BYTES: usize = 4096;
 
@@ -67,7 +70,16 @@ impl Journal {
     /// A message of the logging interface.
     pub(crate) fn log(&mut self, level: LogLevel, context: &str, message: &str) {
         self.count(context.len() + message.len());
-        self.pass_on(LogSource::Log(level), context, message);
+        let context = &context[..context.floor_char_boundary(CONTEXT_MAX_BYTES)];
+        let mut rest = message;
+        loop {
+            let (piece, after) = rest.split_at(rest.floor_char_boundary(LINE_MAX_BYTES));
+            self.pass_on(LogSource::Log(level), context, piece);
+            rest = after;
+            if rest.is_empty() || self.cut {
+                return;
+            }
+        }
     }
 
     /// Bytes of a standard stream.
@@ -97,8 +109,13 @@ impl Journal {
     fn extend_line(&mut self, stream: Stream, piece: &[u8]) {
         let line = self.line(stream);
         line.extend_from_slice(piece);
-        if line.ends_with(b"\n") || line.len() >= LINE_MAX_BYTES {
+        if line.ends_with(b"\n") {
             self.end_line(stream);
+        } else if line.len() >= LINE_MAX_BYTES {
+            // A character that is cut in two waits for its other half.
+            let begun = line.split_off(line.len() - begun_character(line));
+            self.end_line(stream);
+            *self.line(stream) = begun;
         }
     }
 
@@ -167,6 +184,17 @@ impl Journal {
     }
 }
 
+/// Bytes at the end of `line` that begin a character of UTF-8 and do not end it.
+fn begun_character(line: &[u8]) -> usize {
+    let begins = |&n: &usize| {
+        let end = line.len().checked_sub(n).map(|from| std::str::from_utf8(&line[from..]));
+        end.is_some_and(|text| {
+            text.is_err_and(|error| error.error_len().is_none() && error.valid_up_to() == 0)
+        })
+    };
+    (1..4).find(begins).unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,6 +253,24 @@ mod tests {
             lines(&recorder).iter().map(String::len).collect::<Vec<_>>(),
             [LINE_MAX_BYTES, LINE_MAX_BYTES, LINE_MAX_BYTES, 1]
         );
+    }
+
+    #[test]
+    fn a_message_or_line_that_is_too_long_is_split_between_characters() {
+        let text = "x".to_owned() + &"漢".repeat(LINE_MAX_BYTES);
+        let (logged, recorder) = journal(1 << 20);
+        logged.lock().log(LogLevel::Info, "", &text);
+        let (written, written_to) = journal(1 << 20);
+        for byte in text.as_bytes() {
+            written.lock().write(Stream::Stdout, &[*byte]);
+        }
+        written.lock().write(Stream::Stdout, b"\xe6\xbc");
+        written.lock().finish();
+        for (recorder, end) in [(recorder, ""), (written_to, "\u{fffd}")] {
+            let lines = lines(&recorder);
+            assert!(lines.iter().all(|line| line.len() <= LINE_MAX_BYTES + 3), "pieces of about 4 KiB");
+            assert_eq!(lines.concat(), text.clone() + end);
+        }
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod settings;
 mod state;
 mod stdio;
 mod store;
+mod structure;
 mod verdict;
 
 pub use baseline::{Bare, BareError, Metering};
@@ -57,5 +58,6 @@ pub use inspect::{Inspection, inspect};
 pub use request::{Attempt, Request, StopReason, Usage};
 pub use sandbox::{Sandbox, SandboxError};
 pub use services::{LogLevel, LogLine, LogSource, Services, Silent};
-pub use settings::Options;
+pub use settings::{Options, PageScan};
 pub use store::{CacheError, CacheStats};
+pub use structure::Excess;

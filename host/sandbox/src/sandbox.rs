@@ -10,7 +10,7 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, Linker};
 
 use crate::component::{Compiled, Plugin, Refused};
-use crate::inspect::inspect;
+use crate::inspect::inspect_for;
 use crate::request::{Attempt, Request, StopReason};
 use crate::services::Services;
 use crate::settings::{COMPILED_BY, Options, config};
@@ -27,6 +27,7 @@ pub struct SandboxError(String);
 pub struct Sandbox {
     engine: Engine,
     linker: Arc<Linker<State>>,
+    max_memory: u64,
 }
 
 impl Sandbox {
@@ -39,7 +40,7 @@ impl Sandbox {
         let engine = Engine::new(&config(options).map_err(failed)?).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         interfaces::link(&mut linker).map_err(failed)?;
-        Ok(Self { engine, linker: Arc::new(linker) })
+        Ok(Self { engine, linker: Arc::new(linker), max_memory: options.max_memory })
     }
 
     /// Compiles a component in this process, without limits: for components that are one's own. Those of others go
@@ -51,7 +52,7 @@ impl Sandbox {
     /// # Errors
     /// The component is refused.
     pub fn compile(&self, wasm: &[u8]) -> Result<Compiled, Refused> {
-        let digest = inspect(wasm)?.digest;
+        let digest = inspect_for(wasm, self.max_memory)?.digest;
         let code =
             self.engine.precompile_component(wasm).map_err(|error| Refused::Broken(format!("{error:#}")))?;
         Ok(Compiled { digest, code })

@@ -5,6 +5,7 @@
 
 use std::num::NonZeroUsize;
 
+use wasmparser::WasmFeatures;
 use wasmtime::{
     Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost,
     PoolingAllocationConfig, Strategy,
@@ -21,13 +22,34 @@ pub struct Options {
     pub slots: u32,
     /// The largest linear memory of any guest, in bytes.
     pub max_memory: u64,
+    /// How memory is cleared between two attempts.
+    pub page_scan: PageScan,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { slots: 64, max_memory: 4 << 30 }
+        Self { slots: 64, max_memory: 4 << 30, page_scan: PageScan::Auto }
     }
 }
+
+/// Whether the kernel is asked which pages an attempt wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PageScan {
+    /// Where the kernel can say so, and can be believed.
+    Auto,
+    /// Never: what a machine with swap or an older kernel does.
+    Never,
+}
+
+/// What a guest may be made of: what it is validated with and what it is compiled with. What is not needed is not
+/// there to be attacked, so that threads, garbage collection, exceptions and 64-bit memories are left out.
+pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::RELAXED_SIMD)
+    .union(WasmFeatures::COMPONENT_MODEL)
+    .difference(WasmFeatures::GC_TYPES);
 
 /// The guest yields to the executor after so much fuel, roughly a millisecond of work: short enough for the wall
 /// limit and the neighbours, long enough to cost nothing (at 10,000 the same work takes 2.6 times as long).
@@ -37,13 +59,13 @@ pub(crate) const YIELD_INTERVAL: u64 = 1_000_000;
 pub(crate) const RANDOM_MAX_BYTES: u64 = 64 << 10;
 
 /// Core instances in one component: Python needs 14 and more, an attack has a thousand.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+pub(crate) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// Memories of one component: one for the program, a few for adapters and for plugins made of several languages.
-const MEMORIES_PER_COMPONENT: u32 = 8;
+pub(crate) const MEMORIES_PER_COMPONENT: u32 = 8;
 
 /// Tables of one component: each core instance may have one.
-const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
+pub(crate) const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
 
 /// Entries of one table: the functions of the largest language runtimes number some ten thousand.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
@@ -77,10 +99,14 @@ const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not z
 /// instruction, and a storm of failing growths must not be free.
 const FUEL_PER_PAGE: u8 = 255;
 
+/// Fuel for `memory.grow` and `table.grow` themselves, by whatever they grow: each asks the host, which takes it as
+/// long as a hundred instructions. Ten million growths by nothing took five seconds when they were one instruction.
+const FUEL_PER_GROWTH: u8 = 100;
+
 /// What a component was compiled with: the exact release of wasmtime and of this crate's settings. Code compiled
 /// before a security patch must not be loaded after it, so a change of either makes all compiled code stale.
 pub(crate) const COMPILED_BY: &str =
-    concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-2");
+    concat!("wasmtime-48.0.8 saggar-", env!("CARGO_PKG_VERSION"), " settings-3");
 
 /// The configuration of an engine that runs guests.
 pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
@@ -97,17 +123,15 @@ pub(crate) fn compiling() -> wasmtime::Result<Config> {
 
     config.consume_fuel(true);
     let mut cost = OperatorCost::new();
+    cost.MemoryGrow = FUEL_PER_GROWTH;
+    cost.TableGrow = FUEL_PER_GROWTH;
     cost.variable.memory_grow_per_page = FUEL_PER_PAGE;
     config.operator_cost(cost);
     // Fuel yields already give the executor its turns; epochs on top of fuel cost another tenth of the speed.
     config.epoch_interruption(false);
 
-    // What is not needed is not there to be attacked.
-    config.wasm_component_model(true);
-    config.wasm_memory64(false);
-    config.wasm_shared_everything_threads(false);
-    config.wasm_stack_switching(false);
-    config.wasm_custom_page_sizes(false);
+    config.wasm_features(FEATURES, true);
+    config.wasm_features(FEATURES.complement(), false);
     config.shared_memory(false);
     config.gc_support(false);
     config.concurrency_support(false);
@@ -146,7 +170,10 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     pool.max_core_instance_size(MIB);
     pool.max_memory_size(max_memory);
     pool.table_elements(TABLE_ELEMENTS);
-    let scan = page_scan_is_safe();
+    let scan = match options.page_scan {
+        PageScan::Auto => page_scan_is_safe(),
+        PageScan::Never => false,
+    };
     pool.pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     pool.linear_memory_keep_resident(if scan { KEEP_RESIDENT_WITH_SCAN } else { KEEP_RESIDENT_WITHOUT_SCAN });
     pool.table_keep_resident(64 * KIB);
@@ -175,6 +202,7 @@ mod tests {
     fn the_settings_that_keep_guests_apart_read_back() {
         let config = config(&Options::default()).unwrap();
         let engine = wasmtime::Engine::new(&config).unwrap();
+        assert_eq!(engine.get_wasm_features(), FEATURES, "what is validated is what is compiled");
         assert!(engine.get_consume_fuel());
         assert!(!engine.get_epoch_interruption());
         assert!(!engine.get_concurrency_support());

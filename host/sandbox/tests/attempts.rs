@@ -10,7 +10,8 @@ use saggar_sandbox::{
 };
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
-    Sandbox::new(&Options { slots: 32, max_memory: 1 << 30 }).expect("this machine runs sandboxes")
+    Sandbox::new(&Options { slots: 32, max_memory: 1 << 30, ..Options::default() })
+        .expect("this machine runs sandboxes")
 });
 
 fn guest(name: &str) -> Plugin {

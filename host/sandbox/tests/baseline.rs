@@ -1,8 +1,8 @@
 //! The limit that a benchmark holds the sandbox against does what the sandbox does, or the ratio means nothing.
 
-use saggar_sandbox::{Bare, Metering, Options};
+use saggar_sandbox::{Bare, Metering, Options, PageScan};
 
-const POOL: Options = Options { slots: 1, max_memory: 64 << 20 };
+const POOL: Options = Options { slots: 1, max_memory: 64 << 20, page_scan: PageScan::Auto };
 
 fn bare(guest: &str, metering: Metering) -> Bare {
     let path = format!(

@@ -20,7 +20,7 @@ did not hold.
 
 Examples:
   saggar conformance
-  saggar conformance endless-loop recursion --repeat 100
+  saggar conformance 1-endless-loop 29-recursion --repeat 100
   saggar conformance --output json > conformance.json";
 
 /// The arguments of `saggar conformance`.
@@ -45,21 +45,46 @@ pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Fai
     let failed = |error: &dyn std::fmt::Display| Failure::new(Kind::Internal, error.to_string());
     let sandbox = Sandbox::new(&Options::default()).map_err(|error| failed(&error))?;
     let checker = Checker::new(sandbox).await.map_err(|error| failed(&error))?;
-    let mut lines = Vec::new();
+    let (mut lines, mut late) = (Vec::new(), Vec::new());
     for attack in &attacks {
         console.note(format!("{}: {}", attack.id, attack.name).dimmed().to_string());
         let mut checked = checker.check(attack).await.map_err(|error| failed(&error))?;
+        late.extend(checked.late);
         for _ in 1..arguments.repeat {
             if checked.passed {
                 checked = checker.check(attack).await.map_err(|error| failed(&error))?;
+                late.extend(checked.late);
             }
         }
-        lines.push(Line(checked));
+        lines.push(Line::of(checked));
     }
-    let broken = lines.iter().filter(|line| !line.0.passed).count();
-    let summary = format!("{} of {} attacks held", lines.len() - broken, lines.len());
-    console.answer(json!({ "rows": lines }), format!("{}\n\n{summary}", table::text(&lines)))?;
+    let broken = lines.iter().filter(|line| !line.passed).count();
+    let late = percentile_99(late);
+    let mut summary = format!("{}\n\n", table::text(&lines));
+    if let Some(late) = late {
+        summary += &format!(
+            "99 % of the attempts that ran into their wall limit ended within {} of it\n",
+            shown(late)
+        );
+    }
+    summary += &format!("{} of {} attacks held", lines.len() - broken, lines.len());
+    console.answer(json!({ "rows": lines, "late_p99_ms": late.map(milliseconds) }), summary)?;
     Ok(if broken == 0 { Exit::Success } else { Exit::TaskFailed })
+}
+
+/// The time that 99 % do not exceed.
+fn percentile_99(mut times: Vec<Duration>) -> Option<Duration> {
+    times.sort_unstable();
+    let at = (times.len() * 99).div_ceil(100);
+    times.get(at.checked_sub(1)?).copied()
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn shown(time: Duration) -> String {
+    format_duration(Duration::from_micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX)))
 }
 
 fn chosen(ids: &[String]) -> Result<Vec<Attack>, Failure> {
@@ -74,15 +99,30 @@ fn chosen(ids: &[String]) -> Result<Vec<Attack>, Failure> {
 }
 
 /// An attack and what became of it.
-struct Line(Checked);
+#[derive(Debug, Serialize)]
+struct Line {
+    id: &'static str,
+    name: &'static str,
+    expected: String,
+    actual: String,
+    passed: bool,
+    took_ms: Option<f64>,
+    #[serde(skip)]
+    took: Option<Duration>,
+}
 
-impl Serialize for Line {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Checked { id, name, expected, actual, passed, took } = &self.0;
-        let took = took.map(|took| took.as_secs_f64() * 1e3);
-        let expected = expected.to_string();
-        json!({ "id": id, "name": name, "expected": expected, "actual": actual, "passed": passed, "took_ms": took })
-            .serialize(serializer)
+impl Line {
+    fn of(checked: Checked) -> Self {
+        let Checked { id, name, expected, actual, passed, took, late: _ } = checked;
+        Self {
+            id,
+            name,
+            expected: expected.to_string(),
+            actual,
+            passed,
+            took_ms: took.map(milliseconds),
+            took,
+        }
     }
 }
 
@@ -96,16 +136,27 @@ impl table::Row for Line {
     ];
 
     fn cells(&self) -> Vec<Cell> {
-        let Checked { id, name, expected, actual, passed, took } = &self.0;
+        let Self { id, name, expected, actual, passed, took_ms: _, took } = self;
         let (mark, style) = if *passed { ("✓", Style::new().green()) } else { ("✗", Style::new().red()) };
-        let rounded =
-            |took: Duration| Duration::from_micros(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
         vec![
             (*id).into(),
             (*name).into(),
-            expected.to_string().into(),
-            took.map(|took| format_duration(rounded(took))).unwrap_or_default().into(),
+            expected.clone().into(),
+            took.map(shown).unwrap_or_default().into(),
             Cell::styled(format!("{mark} {}", escape(actual)), style),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_time_that_most_do_not_exceed_is_one_of_theirs() {
+        let times = |n: u64| (1..=n).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile_99(times(0)), None);
+        assert_eq!(percentile_99(times(1)), Some(Duration::from_millis(1)));
+        assert_eq!(percentile_99(times(200)), Some(Duration::from_millis(198)));
     }
 }

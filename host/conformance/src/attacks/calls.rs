@@ -1,47 +1,23 @@
-//! After the host's time through the functions it has for guests: calls that cost a guest little and the host much.
+//! A. After the host's time through the functions it has for guests: calls that cost a guest little and the host much.
 
 use saggar_model::Outcome::{OutOfFuel, Trapped};
 
-use super::Program;
 use crate::Expected::Ends;
+use crate::imports::{HEADER, LOG, NOW, RANDOM, TIMER};
+use crate::program::{Program, forever};
 use crate::{Attack, Guest};
-
-const RANDOM: &str = r#"
-    (import "wasi:random/random@0.2.0" "get-random-bytes" (func $random (param i64 i32)))
-    (import "wasi:random/random@0.2.0" "get-random-u64" (func $number (result i64)))"#;
-
-const NOW: &str = r#"
-    (import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))"#;
-
-const POLL: &str = r#"
-    (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $timer (param i64) (result i32)))
-    (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))"#;
-
-const HEADERS: &str = r#"
-    (import "saggar:task/context@0.1.0" "header" (func $header (param i32 i32 i32)))"#;
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack::new(
-            "endless-calls",
+            "10-endless-calls",
             "calls a cheap function of the host's without end",
             Ends(OutOfFuel),
             Program { imports: NOW, body: "(loop $l (drop (call $now)) (br $l))", ..Program::default() }
                 .guest(),
         ),
         Attack::new(
-            "calls-at-start",
-            "calls the host without end before its handler is called",
-            Ends(OutOfFuel),
-            Program {
-                imports: NOW,
-                more: "(func $s (loop $l (drop (call $now)) (br $l))) (start $s)",
-                ..Program::default()
-            }
-            .guest(),
-        ),
-        Attack::new(
-            "costly-calls",
+            "10b-costly-calls",
             "asks for 64 KiB of random bytes without end",
             Ends(OutOfFuel),
             Program {
@@ -55,7 +31,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             .guest(),
         ),
         Attack::new(
-            "calls-in-a-row",
+            "10c-calls-in-a-row",
             "asks for random bytes again and again, in code without a loop",
             Ends(OutOfFuel),
             Program {
@@ -69,36 +45,50 @@ pub(super) fn attacks() -> Vec<Attack> {
             .guest(),
         ),
         Attack::new(
-            "poll-the-same",
+            "10d-poll-the-same",
             "waits for one timer a thousand times at once, without end",
             Ends(OutOfFuel),
             polls(1_000),
         ),
         Attack::new(
-            "poll-too-many",
+            "10e-poll-too-many",
             "waits for one timer a hundred thousand times at once",
             Ends(Trapped),
             polls(100_000),
         ),
         Attack::new(
-            "poll-nothing",
+            "10f-poll-nothing",
             "waits for nothing at all",
             Ends(Trapped),
             Program {
-                imports: POLL,
+                imports: TIMER,
                 body: "(call $poll (i32.const 0) (i32.const 0) (i32.const 1024))",
                 ..Program::default()
             }
             .guest(),
         ),
         Attack::new(
-            "long-names",
+            "10g-long-names",
             "asks for a header whose name is a megabyte long, without end",
             Ends(OutOfFuel),
             Program {
-                imports: HEADERS,
+                imports: HEADER,
                 pages: 17,
                 body: "(loop $l (call $header (i32.const 0) (i32.const 1048576) (i32.const 1024)) (br $l))",
+                ..Program::default()
+            }
+            .guest(),
+        ),
+        Attack::new(
+            "10h-long-messages",
+            "logs messages of 4 MiB without end",
+            Ends(OutOfFuel),
+            Program {
+                imports: LOG,
+                pages: 80,
+                body: &forever(
+                    "(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 65536) (i32.const 4194304))",
+                ),
                 ..Program::default()
             }
             .guest(),
@@ -109,7 +99,7 @@ pub(super) fn attacks() -> Vec<Attack> {
 /// A plugin that waits for so many pollables at once, which are one and the same, without end.
 fn polls(pollables: u32) -> Guest {
     Program {
-        imports: POLL,
+        imports: TIMER,
         pages: 32,
         body: &format!(
             "(local.set $handle (call $timer (i64.const 0)))

@@ -1,158 +1,185 @@
-//! After the host's time: guests that do not end by themselves.
+//! A. After the host's time: guests that do not end by themselves.
 
 use std::time::Duration;
 
 use saggar_model::Outcome::{OutOfFuel, Succeeded, TimedOut, Trapped};
 
-use super::{Program, does};
+use super::{PLENTY, patience};
 use crate::Attack;
 use crate::Expected::{Ends, EndsEither};
+use crate::imports::{LOG, NOW, PROGRESS, TIMER};
+use crate::program::{Program, SPACE, calls, does, forever, times};
 
-const CLOCK: &str = r#"
-    (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $timer (param i64) (result i32)))
-    (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))
-    (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop (param i32)))"#;
-
-const LOG: &str = r#"
-    (import "wasi:logging/logging@0.1.0-draft" "log" (func $log (param i32 i32 i32 i32 i32)))"#;
-
-const PROGRESS: &str = r#"
-    (import "saggar:task/progress@0.1.0" "report" (func $report (param f64 i32 i32)))"#;
-
+/// Nanoseconds, some days.
 const FOR_EVER: u64 = 1_000_000_000_000_000;
 
 #[expect(clippy::too_many_lines, reason = "a list")]
 pub(super) fn attacks() -> Vec<Attack> {
     let quickly = |attack: Attack| attack.within(|limits| limits.timeout = Duration::from_millis(500));
+    let one_byte =
+        format!("(call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const {SPACE}) (i32.const 1))");
     vec![
-        Attack::new("endless-loop", "loops without end", Ends(OutOfFuel), does("(loop $l (br $l))")),
+        Attack::new("1-endless-loop", "loops without end", Ends(OutOfFuel), does(&forever(""))),
         Attack::new(
-            "free-instructions",
+            "2-free-instructions",
             "loops over instructions that cost nothing",
             Ends(OutOfFuel),
-            does(&format!("(loop $l {} (br $l))", "(block (nop) (drop (i32.const 0)))".repeat(1_000))),
+            does(&forever(&"(block (nop) (drop (i32.const 0)))".repeat(1_000))),
         ),
         Attack::new(
-            "fill-memory",
+            "3-fill-memory",
             "fills 60 MiB in a loop",
             Ends(OutOfFuel),
             Program {
                 pages: 961,
-                body: "(loop $l (memory.fill (i32.const 65536) (i32.const 7) (i32.const 62914560)) (br $l))",
+                body: &forever("(memory.fill (i32.const 65536) (i32.const 7) (i32.const 62914560))"),
                 ..Program::default()
             }
             .guest(),
         ),
         Attack::new(
-            "copy-memory",
+            "3b-copy-memory",
             "copies 30 MiB in a loop",
             Ends(OutOfFuel),
             Program {
                 pages: 962,
-                body: "(loop $l (memory.copy (i32.const 65536) (i32.const 31523072) (i32.const 31457280)) (br $l))",
+                body: &forever("(memory.copy (i32.const 65536) (i32.const 31523072) (i32.const 31457280))"),
                 ..Program::default()
             }
             .guest(),
         ),
         Attack::new(
-            "fill-table",
+            "3c-fill-table",
             "fills a table in a loop",
             Ends(OutOfFuel),
             Program {
-                body: "(loop $l (table.fill $t (i32.const 0) (ref.null func) (i32.const 90000)) (br $l))",
+                body: &forever("(table.fill $t (i32.const 0) (ref.null func) (i32.const 90000))"),
                 more: "(table $t 90000 funcref)",
                 ..Program::default()
             }
             .guest(),
         ),
         Attack::new(
-            "grow-by-nothing",
-            "grows its memory by nothing, ten million times",
+            "4-grow-by-nothing",
+            "grows its memory by nothing, without end",
             Ends(OutOfFuel),
-            does("(loop $l (drop (memory.grow (i32.const 0)))
-                (br_if $l (i32.ne (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 100000000))))"),
+            does(&forever("(drop (memory.grow (i32.const 0)))")),
         ),
         Attack::new(
-            "grow-too-far",
+            "4b-grow-too-far",
             "grows its memory beyond every limit in a loop",
             Ends(OutOfFuel),
-            does("(loop $l (drop (memory.grow (i32.const 60000))) (br $l))"),
+            does(&forever("(drop (memory.grow (i32.const 60000)))")),
         ),
         Attack::new(
-            "loop-at-start",
+            "5-loop-at-start",
             "loops before its handler is called",
             Ends(OutOfFuel),
             Program { more: "(func $s (loop $l (br $l))) (start $s)", ..Program::default() }.guest(),
         ),
-        quickly(Attack::new(
-            "sleep",
-            "sleeps for ever",
-            Ends(TimedOut),
-            Program {
-                imports: CLOCK,
-                body: &format!("(call $block (call $timer (i64.const {FOR_EVER})))"),
-                ..Program::default()
-            }
-            .guest(),
-        )),
         Attack::new(
-            "timers-of-zero",
-            "waits for timers of no time in a loop",
-            EndsEither(OutOfFuel, TimedOut),
-            Program {
-                imports: CLOCK,
-                body: "(loop $l (call $block (local.tee $handle (call $timer (i64.const 0))))
-                    (call $drop (local.get $handle)) (br $l))",
-                ..Program::default()
-            }
-            .guest(),
-        ),
-        Attack::new(
-            "million-timers",
-            "makes a million timers",
-            Ends(Trapped),
-            Program {
-                imports: CLOCK,
-                body: &format!("(loop $l (drop (call $timer (i64.const {FOR_EVER}))) (br $l))"),
-                ..Program::default()
-            }
-            .guest(),
-        ),
-        Attack::new(
-            "endless-log",
-            "logs single bytes without end",
+            "6-call-at-start",
+            "calls the host without end before its handler is called",
             Ends(OutOfFuel),
             Program {
-                imports: LOG,
-                body: "(loop $l (call $log (i32.const 2) (i32.const 0) (i32.const 0) (i32.const 32) (i32.const 1))
-                    (br $l))",
+                imports: NOW,
+                more: "(func $s (loop $l (drop (call $now)) (br $l))) (start $s)",
                 ..Program::default()
             }
             .guest(),
         ),
         quickly(Attack::new(
-            "progress-for-ever",
-            "reports progress to be kept alive",
-            EndsEither(TimedOut, OutOfFuel),
+            "6b-sleep-at-start",
+            "sleeps for ever before its handler is called",
+            Ends(TimedOut),
             Program {
-                imports: PROGRESS,
-                body: "(loop $l (call $report (f64.const 0.5) (i32.const 0) (i32.const 0)) (br $l))",
+                imports: TIMER,
+                more: &format!("(func $s (call $block (call $timer (i64.const {FOR_EVER})))) (start $s)"),
                 ..Program::default()
             }
             .guest(),
         )),
+        quickly(Attack::new(
+            "7-sleep",
+            "sleeps for ever",
+            Ends(TimedOut),
+            calls(TIMER, &format!("(call $block (call $timer (i64.const {FOR_EVER})))")),
+        )),
+        quickly(Attack::new(
+            "7b-sleep-until-the-end-of-time",
+            "waits for the last moment that a clock can show",
+            Ends(TimedOut),
+            calls(TIMER, "(call $block (call $alarm (i64.const -1)))"),
+        )),
         Attack::new(
-            "hostile-numbers",
+            "8-timers-of-zero",
+            "waits for timers of no time in a loop",
+            EndsEither(OutOfFuel, TimedOut),
+            calls(
+                TIMER,
+                &forever(
+                    "(call $block (local.tee $handle (call $timer (i64.const 0)))) (call $drop (local.get $handle))",
+                ),
+            ),
+        ),
+        Attack::new(
+            "9-million-timers",
+            "makes a million timers",
+            Ends(Trapped),
+            calls(TIMER, &forever(&format!("(drop (call $timer (i64.const {FOR_EVER})))"))),
+        ),
+        Attack::new(
+            "11-spent-in-a-call",
+            "has fuel for a few calls of the host, and calls on",
+            Ends(OutOfFuel),
+            calls(LOG, &forever(&one_byte)),
+        )
+        .within(|limits| limits.fuel = 1_001),
+        quickly(Attack::new(
+            "14-progress-for-ever",
+            "reports progress to be kept alive",
+            Ends(TimedOut),
+            calls(PROGRESS, &forever("(call $report (f64.const 0.5) (i32.const 0) (i32.const 0))")),
+        ))
+        .within(|limits| limits.fuel = PLENTY),
+        Attack::new(
+            "35-hostile-numbers",
             "gives the host numbers that are none",
             Ends(Succeeded),
-            Program {
-                imports: PROGRESS,
-                body: "(call $report (f64.const nan) (i32.const 0) (i32.const 0))
-                    (call $report (f64.const inf) (i32.const 0) (i32.const 0))
-                    (call $report (f64.const -inf) (i32.const 0) (i32.const 0))",
-                ..Program::default()
-            }
-            .guest(),
+            calls(
+                PROGRESS,
+                &["nan", "inf", "-inf", "-1", "1e308"]
+                    .map(|number| format!("(call $report (f64.const {number}) (i32.const 0) (i32.const 0))"))
+                    .concat(),
+            ),
         ),
+        Attack::new(
+            "35b-hostile-times",
+            "makes timers of all numbers that are hard to add to the time, and waits for none",
+            Ends(Succeeded),
+            calls(
+                TIMER,
+                &["0", "1", "-1", "-9223372036854775808", "9223372036854775807"]
+                    .map(|number| {
+                        format!(
+                            "(call $drop (call $timer (i64.const {number}))) (call $drop (call $alarm (i64.const {number})))"
+                        )
+                    })
+                    .concat(),
+            ),
+        ),
+        Attack::new(
+            "23-endless-log",
+            "logs single bytes without end",
+            Ends(OutOfFuel),
+            calls(LOG, &forever(&one_byte)),
+        ),
+        Attack::new(
+            "23b-ten-million-logs",
+            "logs ten million single bytes",
+            Ends(Succeeded),
+            calls(LOG, &times(10_000_000, &one_byte)),
+        )
+        .within(patience),
     ]
 }
