@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 
 use wasmparser::WasmFeatures;
 use wasmtime::{
-    Config, Enabled, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost,
-    PoolingAllocationConfig, Strategy,
+    Config, Enabled, Inlining, InstanceAllocationStrategy, ModuleVersionStrategy, OperatorCost, OptLevel,
+    PoolingAllocationConfig, RegallocAlgorithm, Strategy, WasmBacktraceDetails,
 };
 
 const KIB: usize = 1 << 10;
@@ -71,7 +71,19 @@ pub(crate) const TABLES_PER_COMPONENT: u32 = CORE_INSTANCES_PER_COMPONENT;
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 
 /// Address space that the pool may reserve: half of what a process has.
-const POOL_ADDRESS_SPACE: usize = 64 << 40;
+const POOL_ADDRESS_SPACE: u64 = 64 << 40;
+
+/// Address space for each memory: all that a 32-bit address can reach.
+const MEMORY_RESERVATION: u64 = 4 << 30;
+
+/// Address space before and behind it that is never mapped: what an instruction's own offset adds to an address.
+const MEMORY_GUARD: u64 = 32 << 20;
+
+/// Initial contents up to this size are kept as one image even where they have holes.
+const DENSE_IMAGE: u64 = 16 << 20;
+
+/// Slots that stay prepared for a plugin although it has none running: what comes back soon starts sooner.
+const UNUSED_WARM_SLOTS: u32 = 100;
 
 /// Wasm stack of one guest; deeper recursion traps.
 const WASM_STACK: usize = MIB;
@@ -118,7 +130,13 @@ pub(crate) fn config(options: &Options) -> wasmtime::Result<Config> {
 /// The configuration of an engine that compiles for those, and needs no pool itself.
 pub(crate) fn compiling() -> wasmtime::Result<Config> {
     let mut config = Config::new();
+    // Winch has had escapes.
     config.strategy(Strategy::Cranelift);
+    config.cranelift_opt_level(OptLevel::Speed);
+    config.cranelift_regalloc_algorithm(RegallocAlgorithm::Backtracking);
+    config.cranelift_debug_verifier(false);
+    config.compiler_inlining(Inlining::No);
+    config.parallel_compilation(true);
     config.module_version(ModuleVersionStrategy::Custom(COMPILED_BY.to_owned()))?;
 
     config.consume_fuel(true);
@@ -136,15 +154,30 @@ pub(crate) fn compiling() -> wasmtime::Result<Config> {
     config.gc_support(false);
     config.concurrency_support(false);
     config.relaxed_simd_deterministic(true);
+    // The bits of a number that is none may differ between processors; nothing here depends on them.
+    config.cranelift_nan_canonicalization(false);
+
+    // Backtraces name functions; whoever wants more than that debugs at home.
     config.debug_info(false);
+    config.debug_symbols(false);
+    config.generate_address_map(true);
+    config.native_unwind_info(true);
     config.wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES));
+    config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
 
     config.max_wasm_stack(WASM_STACK);
     config.async_stack_size(FIBER_STACK);
     config.async_stack_zeroing(true);
-    config.memory_reservation(4 * GIB as u64);
+    // A 32-bit address and its offset never lead out of what is reserved, so that the processor checks bounds.
+    config.signals_based_traps(true);
+    config.memory_reservation(MEMORY_RESERVATION);
+    config.memory_reservation_for_growth(0);
+    config.memory_guard_size(MEMORY_GUARD);
+    config.guard_before_linear_memory(true);
     config.memory_may_move(false);
     config.memory_init_cow(true);
+    config.memory_guaranteed_dense_image_size(DENSE_IMAGE);
+    config.table_lazy_init(true);
     config.allocation_strategy(InstanceAllocationStrategy::OnDemand);
     Ok(config)
 }
@@ -152,17 +185,18 @@ pub(crate) fn compiling() -> wasmtime::Result<Config> {
 fn pool(options: &Options) -> PoolingAllocationConfig {
     let slots = options.slots;
     let max_memory = usize::try_from(options.max_memory).unwrap_or(usize::MAX).clamp(MIB, 4 * GIB);
-    let per_slot = (POOL_ADDRESS_SPACE / (4 * GIB) / slots.max(1) as usize).clamp(1, 4);
-    let memories = slots.saturating_mul(u32::try_from(per_slot).unwrap_or(1)).max(MEMORIES_PER_COMPONENT);
+    // As many of everything as all slots together can ask for: a guest that takes what it may must not leave another
+    // without.
+    let memories_per_slot = memories_per_slot(slots);
 
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots);
     pool.total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_COMPONENT));
-    pool.total_memories(memories);
-    pool.total_tables(slots.saturating_mul(16).max(TABLES_PER_COMPONENT));
+    pool.total_memories(slots.saturating_mul(memories_per_slot));
+    pool.total_tables(slots.saturating_mul(TABLES_PER_COMPONENT));
     pool.total_stacks(slots);
     pool.max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT);
-    pool.max_memories_per_component(MEMORIES_PER_COMPONENT);
+    pool.max_memories_per_component(memories_per_slot);
     pool.max_tables_per_component(TABLES_PER_COMPONENT);
     pool.max_memories_per_module(1);
     pool.max_tables_per_module(4);
@@ -179,7 +213,15 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     pool.table_keep_resident(64 * KIB);
     pool.async_stack_keep_resident(STACK_KEEP_RESIDENT);
     pool.decommit_batch_size(DECOMMIT_BATCH);
+    pool.max_unused_warm_slots(UNUSED_WARM_SLOTS);
     pool
+}
+
+/// Memories of one component on a host with so many slots: with thousands of slots the address space has room for
+/// fewer.
+fn memories_per_slot(slots: u32) -> u32 {
+    let room = POOL_ADDRESS_SPACE / (MEMORY_RESERVATION + MEMORY_GUARD) / u64::from(slots.max(1));
+    u32::try_from(room).unwrap_or(u32::MAX).clamp(1, MEMORIES_PER_COMPONENT)
 }
 
 /// Whether the kernel can say which pages were written since the last attempt, and can be believed.
@@ -198,20 +240,122 @@ fn page_scan_is_safe() -> bool {
 mod tests {
     use super::*;
 
+    fn engine(options: &Options) -> wasmtime::Engine {
+        wasmtime::Engine::new(&config(options).unwrap()).unwrap()
+    }
+
     #[test]
-    fn the_settings_that_keep_guests_apart_read_back() {
-        let config = config(&Options::default()).unwrap();
-        let engine = wasmtime::Engine::new(&config).unwrap();
+    fn what_a_guest_may_be_made_of_reads_back() {
+        let engine = engine(&Options::default());
         assert_eq!(engine.get_wasm_features(), FEATURES, "what is validated is what is compiled");
-        assert!(engine.get_consume_fuel());
-        assert!(!engine.get_epoch_interruption());
+        let left_out = WasmFeatures::THREADS
+            | WasmFeatures::SHARED_EVERYTHING_THREADS
+            | WasmFeatures::MEMORY64
+            | WasmFeatures::GC
+            | WasmFeatures::GC_TYPES
+            | WasmFeatures::FUNCTION_REFERENCES
+            | WasmFeatures::EXCEPTIONS
+            | WasmFeatures::LEGACY_EXCEPTIONS
+            | WasmFeatures::STACK_SWITCHING
+            | WasmFeatures::CUSTOM_PAGE_SIZES
+            | WasmFeatures::CM_ASYNC;
+        assert_eq!(FEATURES & left_out, WasmFeatures::empty());
         assert!(!engine.get_concurrency_support());
         assert!(!engine.get_shared_memory());
-        assert!(engine.get_async_stack_zeroing());
+        assert_eq!(engine.get_collector(), None);
+        assert!(engine.get_relaxed_simd_deterministic());
+        assert_eq!(engine.get_cranelift_nan_canonicalization(), Some(false));
+    }
+
+    #[test]
+    fn what_compiles_reads_back() {
+        let engine = engine(&Options::default());
+        assert_eq!(engine.get_strategy(), Some(Strategy::Cranelift));
+        assert_eq!(engine.get_cranelift_opt_level(), Some(OptLevel::Speed));
+        assert_eq!(engine.get_cranelift_regalloc_algorithm(), Some(RegallocAlgorithm::Backtracking));
+        assert_eq!(engine.get_cranelift_debug_verifier(), Some(false));
+        assert_eq!(engine.get_compiler_inlining(), Inlining::No);
+        assert!(engine.get_parallel_compilation());
+        assert_eq!(engine.get_native_unwind_info(), Some(true));
+        assert!(engine.get_generate_address_map());
+        assert!(!engine.get_debug_info() && !engine.get_debug_symbols() && !engine.get_guest_debug());
+        assert_eq!(engine.get_wasm_backtrace_max_frames(), BACKTRACE_FRAMES.get());
+    }
+
+    #[test]
+    fn what_keeps_guests_apart_reads_back() {
+        let engine = engine(&Options::default());
+        assert!(engine.get_consume_fuel());
+        assert!(!engine.get_epoch_interruption());
         assert_eq!(engine.get_max_wasm_stack(), WASM_STACK);
-        let pool = engine.get_pooling_config().expect("instances come from a pool");
-        assert_eq!(pool.get_max_core_instances_per_component(), CORE_INSTANCES_PER_COMPONENT);
-        assert_eq!(pool.get_max_memories_per_component(), MEMORIES_PER_COMPONENT);
-        assert_eq!(pool.get_table_elements(), TABLE_ELEMENTS);
+        assert_eq!(engine.get_async_stack_size(), FIBER_STACK);
+        assert!(engine.get_async_stack_zeroing());
+        assert!(engine.get_signals_based_traps());
+        assert_eq!(engine.get_memory_reservation(), MEMORY_RESERVATION);
+        assert_eq!(engine.get_memory_reservation_for_growth(), 0);
+        assert_eq!(engine.get_memory_guard_size(), MEMORY_GUARD);
+        assert!(engine.get_guard_before_linear_memory());
+        assert!(!engine.get_memory_may_move());
+        assert!(engine.get_memory_init_cow());
+        assert_eq!(engine.get_memory_guaranteed_dense_image_size(), DENSE_IMAGE);
+        assert!(engine.get_table_lazy_init());
+    }
+
+    #[test]
+    fn the_pool_reads_back_and_has_room_for_whatever_all_slots_may_take() {
+        for (slots, memories) in [(1, 8), (256, 8), (10_000, 1)] {
+            let options = Options { slots, ..Options::default() };
+            let pool = pool(&options);
+            assert_eq!(pool.get_total_component_instances(), slots);
+            assert_eq!(pool.get_total_stacks(), slots);
+            assert_eq!(pool.get_max_core_instances_per_component(), CORE_INSTANCES_PER_COMPONENT);
+            assert_eq!(pool.get_total_core_instances(), slots * CORE_INSTANCES_PER_COMPONENT);
+            assert_eq!(pool.get_max_memories_per_component(), memories);
+            assert_eq!(pool.get_total_memories(), slots * memories);
+            assert_eq!(pool.get_max_tables_per_component(), TABLES_PER_COMPONENT);
+            assert_eq!(pool.get_total_tables(), slots * TABLES_PER_COMPONENT);
+            assert_eq!(pool.get_max_memories_per_module(), 1);
+            assert_eq!(pool.get_max_tables_per_module(), 4);
+            assert_eq!(pool.get_max_memory_size() as u64, options.max_memory);
+            assert_eq!(pool.get_table_elements(), TABLE_ELEMENTS);
+            assert_eq!(pool.get_max_component_instance_size(), MIB);
+            assert_eq!(pool.get_max_core_instance_size(), MIB);
+            assert_eq!(pool.get_table_keep_resident(), 64 * KIB);
+            assert_eq!(pool.get_async_stack_keep_resident(), STACK_KEEP_RESIDENT);
+            assert_eq!(pool.get_decommit_batch_size(), DECOMMIT_BATCH);
+            assert_eq!(pool.get_max_unused_warm_slots(), UNUSED_WARM_SLOTS);
+            assert_eq!(pool.get_memory_protection_keys(), Enabled::No);
+        }
+    }
+
+    #[test]
+    fn memory_is_cleared_with_the_page_scan_or_without() {
+        let without = pool(&Options { page_scan: PageScan::Never, ..Options::default() });
+        assert_eq!(without.get_pagemap_scan(), Enabled::No);
+        assert_eq!(without.get_memory_keep_resident(), KEEP_RESIDENT_WITHOUT_SCAN);
+        let auto = pool(&Options::default());
+        let scans = page_scan_is_safe();
+        assert_eq!(auto.get_pagemap_scan(), if scans { Enabled::Yes } else { Enabled::No });
+    }
+
+    #[test]
+    fn what_the_compile_process_makes_is_what_a_host_loads() {
+        let compiling = wasmtime::Engine::new(&compiling().unwrap()).unwrap();
+        let running = engine(&Options::default());
+        let hash = |engine: &wasmtime::Engine| {
+            use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+        assert_eq!(hash(&compiling), hash(&running));
+    }
+
+    #[test]
+    fn compiled_code_names_the_release_of_wasmtime_that_made_it() {
+        let lock = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock")).unwrap();
+        let after = lock.split_once("name = \"wasmtime\"\nversion = \"").expect("it is there").1;
+        let version = after.split('"').next().unwrap();
+        assert!(COMPILED_BY.starts_with(&format!("wasmtime-{version} ")), "{COMPILED_BY} and {version}");
     }
 }
