@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use saggar_model::{Ending, Failure, Limits, Outcome};
-use saggar_sandbox::{Attempt, Plugin, Request, Sandbox, Silent};
+use saggar_sandbox::{Attempt, CompileError, Compiler, Plugin, Refused, Request, Sandbox, Silent};
 
-use crate::{Attack, BuildError, Expected, attacks};
+use crate::host_memory::HostMemory;
+use crate::{Attack, BuildError, Expected, Guest, attacks};
 
 /// What an attempt may take beyond its wall limit. It is a hundredth of this on an idle machine; a busy one of two
 /// cores may have nothing to spare for the thread that runs it for that long.
@@ -29,15 +30,16 @@ pub struct Checked {
     pub actual: String,
     /// Whether it held.
     pub passed: bool,
-    /// How long its attempt took; nothing if it was refused.
+    /// How long its last attempt took; nothing if it was refused.
     pub took: Option<Duration>,
-    /// How long after its wall limit the attempt ended, if that is what ended it.
-    pub late: Option<Duration>,
+    /// How long after its wall limit each attempt ended that ran into it.
+    pub late: Vec<Duration>,
 }
 
 /// Runs attacks in one sandbox, with a neighbour who must not notice.
 pub struct Checker {
     sandbox: Sandbox,
+    compiler: Compiler,
     neighbour: Plugin,
     /// What the neighbour's task costs when nobody attacks.
     fuel: u64,
@@ -49,6 +51,9 @@ pub enum CheckError {
     /// An attack or the neighbour could not be made.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The compile process could not be run.
+    #[error(transparent)]
+    Compile(CompileError),
     /// The neighbour does not run.
     #[error("the sandbox does not run a plugin that does nothing: {0}")]
     Neighbour(String),
@@ -59,11 +64,10 @@ impl Checker {
     ///
     /// # Errors
     /// The sandbox refuses it or it does not succeed.
-    pub async fn new(sandbox: Sandbox) -> Result<Self, CheckError> {
-        let wasm = attacks::neighbour().build()?;
-        let refused = |refused: saggar_sandbox::Refused| CheckError::Neighbour(refused.to_string());
-        let neighbour = sandbox.compile(&wasm).and_then(|code| sandbox.load(&code)).map_err(refused)?;
-        let mut checker = Self { sandbox, neighbour, fuel: 0 };
+    pub async fn new(sandbox: Sandbox, compiler: Compiler) -> Result<Self, CheckError> {
+        let prepared = prepare(&sandbox, &compiler, &attacks::neighbour()).await?;
+        let neighbour = prepared.map_err(|refused| CheckError::Neighbour(refused.to_string()))?;
+        let mut checker = Self { sandbox, compiler, neighbour, fuel: 0 };
         let attempt = checker.run(&checker.neighbour, Request::local(NOTHING)).await;
         match attempt.ending {
             Ending::Succeeded(_) => checker.fuel = attempt.usage.fuel,
@@ -72,47 +76,60 @@ impl Checker {
         Ok(checker)
     }
 
-    /// Runs one attack.
+    /// Runs one attack so often, or until it does not hold.
     ///
     /// # Errors
-    /// The attack cannot be made: its own mistake.
-    pub async fn check(&self, attack: &Attack) -> Result<Checked, CheckError> {
-        let wasm = attack.guest.build()?;
+    /// The attack cannot be made: its own mistake. Or the compile process cannot be run.
+    pub async fn check(&self, attack: &Attack, repeat: u32) -> Result<Checked, CheckError> {
         let Attack { id, name, expected, .. } = *attack;
-        let loaded = self.sandbox.compile(&wasm).and_then(|code| self.sandbox.load(&code));
-        let (actual, mut faults, took, late) = match loaded {
+        let (mut took, mut late) = (None, Vec::new());
+        let (mut actual, mut faults) = (String::new(), Vec::new());
+        match prepare(&self.sandbox, &self.compiler, &attack.guest).await? {
             Err(refused) => {
-                let mut faults = Vec::new();
+                "refused".clone_into(&mut actual);
                 if expected != Expected::Refused {
                     faults.push(format!("it was not run: {refused}"));
                 }
-                ("refused".to_owned(), faults, None, None)
+                faults.extend(self.harm().await);
             }
             Ok(plugin) => {
-                let before = resident();
-                let request = Request { limits: attack.limits, ..Request::local(attack.input.clone()) };
-                let start = Instant::now();
-                let attempt = self.run(&plugin, request).await;
-                let took = start.elapsed();
-                let outcome = attempt.ending.outcome();
-                let mut faults = exceeded(&attempt, &attack.limits, took);
-                faults.extend(unfit_to_read(&attempt));
-                if !expected.allows(outcome) {
-                    faults.push(format!("unexpected: {}", reason(&attempt)));
+                for _ in 0..repeat {
+                    let ran = self.attempt(attack, &plugin).await;
+                    ran.outcome.as_str().clone_into(&mut actual);
+                    took = Some(ran.took);
+                    if ran.outcome == Outcome::TimedOut {
+                        late.push(ran.took.saturating_sub(attack.limits.timeout));
+                    }
+                    faults = ran.faults;
+                    faults.extend(self.harm().await);
+                    if !faults.is_empty() {
+                        break;
+                    }
                 }
-                let more = resident().saturating_sub(before);
-                if more > attack.limits.memory + HOST_MEMORY {
-                    faults.push(format!("the host holds {more} bytes more"));
-                }
-                let late = took.saturating_sub(attack.limits.timeout);
-                let late = (outcome == Outcome::TimedOut).then_some(late);
-                (outcome.as_str().to_owned(), faults, Some(took), late)
             }
-        };
-        faults.extend(self.harm().await);
+        }
         let passed = faults.is_empty();
         let actual = std::iter::once(actual).chain(faults).collect::<Vec<_>>().join("; ");
         Ok(Checked { id, name, expected, actual, passed, took, late })
+    }
+
+    async fn attempt(&self, attack: &Attack, plugin: &Plugin) -> Ran {
+        let memory = HostMemory::now();
+        let request = Request { limits: attack.limits, ..Request::local(attack.input.clone()) };
+        let start = Instant::now();
+        let attempt = self.run(plugin, request).await;
+        let took = start.elapsed();
+        let outcome = attempt.ending.outcome();
+        let mut faults = exceeded(&attempt, &attack.limits, took);
+        faults.extend(unfit_to_read(&attempt));
+        if !attack.expected.allows(outcome) {
+            faults.push(format!("unexpected: {}", reason(&attempt)));
+        }
+        let more = memory.grown_at_most();
+        if more > attack.limits.memory + HOST_MEMORY {
+            faults.push(format!("the host held {more} bytes more"));
+        }
+        Ran { outcome, took, faults }
     }
 
     async fn run(&self, plugin: &Plugin, request: Request) -> Attempt {
@@ -130,6 +147,26 @@ impl Checker {
             )),
             Ending::Failed(failure) => Some(format!("a neighbour's task failed: {}", failure.reason)),
         }
+    }
+}
+
+/// An attempt, and what it did not leave alone.
+struct Ran {
+    outcome: Outcome,
+    took: Duration,
+    faults: Vec<String>,
+}
+
+/// The plugin, made as a host makes it.
+async fn prepare(
+    sandbox: &Sandbox,
+    compiler: &Compiler,
+    guest: &Guest,
+) -> Result<Result<Plugin, Refused>, CheckError> {
+    match compiler.compile(guest.build()?.into()).await {
+        Ok(compiled) => Ok(sandbox.load(&compiled)),
+        Err(CompileError::Refused(refused)) => Ok(Err(refused)),
+        Err(error @ CompileError::Process(_)) => Err(CheckError::Compile(error)),
     }
 }
 
@@ -169,12 +206,4 @@ fn unfit_to_read(attempt: &Attempt) -> Option<String> {
     let harmless = lines.into_iter().all(|line| saggar_model::escape(line) == line);
     let short = failure.reason.len() <= Failure::REASON_MAX_BYTES;
     (!harmless || !short).then(|| "the failure is not fit to be read by people".to_owned())
-}
-
-/// Bytes of memory that this process holds.
-fn resident() -> u64 {
-    const PAGE: u64 = 4096;
-    let pages = std::fs::read_to_string("/proc/self/statm").ok();
-    let pages = pages.as_deref().and_then(|statm| statm.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or_default() * PAGE
 }

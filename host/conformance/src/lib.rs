@@ -10,6 +10,7 @@ mod attacks;
 mod check;
 mod component;
 mod every_call;
+mod host_memory;
 mod imports;
 mod program;
 

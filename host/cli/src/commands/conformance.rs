@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
+use crate::local::compiler;
 use crate::table::{self, Cell, Column};
 
 const EXAMPLES: &str = "\
@@ -44,18 +45,12 @@ pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Fai
     let attacks = chosen(&arguments.attacks)?;
     let failed = |error: &dyn std::fmt::Display| Failure::new(Kind::Internal, error.to_string());
     let sandbox = Sandbox::new(&Options::default()).map_err(|error| failed(&error))?;
-    let checker = Checker::new(sandbox).await.map_err(|error| failed(&error))?;
+    let checker = Checker::new(sandbox, compiler()?).await.map_err(|error| failed(&error))?;
     let (mut lines, mut late) = (Vec::new(), Vec::new());
     for attack in &attacks {
         console.note(format!("{}: {}", attack.id, attack.name).dimmed().to_string());
-        let mut checked = checker.check(attack).await.map_err(|error| failed(&error))?;
-        late.extend(checked.late);
-        for _ in 1..arguments.repeat {
-            if checked.passed {
-                checked = checker.check(attack).await.map_err(|error| failed(&error))?;
-                late.extend(checked.late);
-            }
-        }
+        let mut checked = checker.check(attack, arguments.repeat).await.map_err(|error| failed(&error))?;
+        late.append(&mut checked.late);
         lines.push(Line::of(checked));
     }
     let broken = lines.iter().filter(|line| !line.passed).count();
