@@ -38,7 +38,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep_until(deadline.into()) => Call::TimedOut,
             reason = stop => Call::Stopped(reason),
         },
-        Err(error) => Call::Crashed(Crash::read(&error, Phase::Instantiating)),
+        Err(error) => Call::Crashed(Crash::read(&error, Phase::Allocating)),
     };
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let (log_bytes, stderr) = close(&mut store);
@@ -81,14 +81,16 @@ fn arm(store: &mut Store<State>, limits: &Limits) -> wasmtime::Result<()> {
 async fn call(store: &mut Store<State>, plugin: &Plugin, payload: &Bytes) -> Call {
     let instance = match plugin.pre.instantiate_async(&mut *store).await {
         Ok(instance) => instance,
-        Err(error) => return Call::Crashed(Crash::read(&error, Phase::Instantiating)),
+        // A start function can do all that a handler can.
+        Err(error) if store.data().guest_ran => return Call::Crashed(Crash::read(&error, Phase::Running)),
+        Err(error) => return Call::Crashed(Crash::read(&error, Phase::Allocating)),
     };
     match instance.saggar_task_handler().call_handle(store, payload).await {
         Ok(Ok(output)) => {
             Call::Returned(Output { content_type: output.content_type, payload: output.payload.into() })
         }
         Ok(Err(error)) => Call::Refused(error.into()),
-        Err(error) => Call::Crashed(Crash::read(&error, Phase::Calling)),
+        Err(error) => Call::Crashed(Crash::read(&error, Phase::Running)),
     }
 }
 

@@ -106,7 +106,11 @@ impl CallHookHandler<State> for Border {
                 }),
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             },
-            CallHook::CallingHost | CallHook::CallingWasm | CallHook::ReturningFromWasm => Box::pin(Over),
+            CallHook::CallingWasm => {
+                store.data_mut().guest_ran = true;
+                Box::pin(Over)
+            }
+            CallHook::CallingHost | CallHook::ReturningFromWasm => Box::pin(Over),
         }
     }
 }

@@ -10,10 +10,10 @@ const NAME_MAX_BYTES: usize = 256;
 /// How far an attempt had come when an error ended it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Memories, tables and start functions.
-    Instantiating,
-    /// The handler, and the reading of what it returned.
-    Calling,
+    /// Before any code of the guest's: its stack, memories and tables.
+    Allocating,
+    /// Start functions, the handler, and the reading of what it returned.
+    Running,
 }
 
 /// An error that ended an attempt.
@@ -51,9 +51,9 @@ impl Crash {
         } else {
             match (phase, backtrace) {
                 (_, Some(_)) => CrashKind::Guest,
-                (Phase::Instantiating, None) => CrashKind::Host,
-                (Phase::Calling, None) if is_too_much(error) => CrashKind::ReturnedTooMuch,
-                (Phase::Calling, None) => CrashKind::Guest,
+                (Phase::Allocating, None) => CrashKind::Host,
+                (Phase::Running, None) if is_too_much(error) => CrashKind::ReturnedTooMuch,
+                (Phase::Running, None) => CrashKind::Guest,
             }
         };
         Self {

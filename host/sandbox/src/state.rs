@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
     pub(crate) charges: Charges,
+    /// Some code of the guest's was run, if only a start function.
+    pub(crate) guest_ran: bool,
 }
 
 impl State {
@@ -63,6 +65,7 @@ impl State {
             attempt: request.attempt,
             deadline,
             charges: Charges::new(request.limits.fuel),
+            guest_ran: false,
         }
     }
 }

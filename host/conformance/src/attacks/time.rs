@@ -88,6 +88,17 @@ pub(super) fn attacks() -> Vec<Attack> {
             }
             .guest(),
         ),
+        Attack::new(
+            "6c-wrong-handle-at-start",
+            "hands the host a handle that is none before its handler is called",
+            Ends(Trapped),
+            Program {
+                imports: TIMER,
+                more: "(func $s (call $block (i32.const 0))) (start $s)",
+                ..Program::default()
+            }
+            .guest(),
+        ),
         quickly(Attack::new(
             "6b-sleep-at-start",
             "sleeps for ever before its handler is called",
