@@ -112,6 +112,29 @@ async fn a_version_once_pushed_never_changes() {
 }
 
 #[tokio::test]
+async fn attack_17_a_queue_whose_limit_is_below_what_its_plugin_declares_is_not_applied() {
+    let (stage, _host) = Stage::with_host("declared", &[]).await;
+    let wide = stage.dir.path().join("wide.wasm");
+    let guest = saggar_conformance::around_handler("(core module (memory 2048))");
+    std::fs::write(&wide, guest.build().unwrap()).unwrap();
+    let wide = wide.display().to_string();
+    stage.run(&["plugin", "push", &wide, "--name", "wide", "--version", "1.0.0"]).await.expect_code(0);
+    let apply = async |memory: &str| {
+        let text = format!(
+            "[tenant]\nname = 'declared'\n[[queue]]\nname = 'wide'\nplugin = 'wide@1.0.0'\n\
+             limits = {{ memory = '{memory}' }}\n"
+        );
+        let file = stage.write("wide.toml", &text).display().to_string();
+        stage.run(&["apply", &file, "--dry-run"]).await
+    };
+    apply("129MiB").await.expect_code(0);
+    let refused = apply("127MiB").await.expect_code(64);
+    for part in ["declared/wide", "128.0 MiB", "127.0 MiB", "limits.memory"] {
+        assert!(refused.stderr.contains(part), "{part} in {}", refused.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_second_host_of_the_same_name_is_refused() {
     let stage = Stage::new("twins").await;
     let _first = stage.host("host-1", "").await;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use saggar_jetstream::{
-    Expected, LocalServer, Nats, NewTask, Plugins, Provisioner, RawLoop, StartOptions, Target, Tasks, Tenants,
+    Declared, Expected, LocalServer, Nats, NewTask, Plugins, Provisioner, RawLoop, StartOptions, Target,
+    Tasks, Tenants,
 };
 use saggar_model::config::WorkerConfig;
 use saggar_model::{
@@ -91,7 +92,7 @@ impl Stage {
     /// Pushes the component that the tenant's queue runs.
     pub(crate) async fn push(&self, tenant: &TenantName, component: Bytes) -> Result<(), BenchError> {
         let (name, version) = plugin();
-        Plugins::new(&self.nats).push(tenant, &name, &version, component, &[]).await?;
+        Plugins::new(&self.nats).push(tenant, &name, &version, component, &Declared::default()).await?;
         Ok(())
     }
 

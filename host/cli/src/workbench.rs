@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use saggar_jetstream::{Expected, Nats, Plugins, Tenants, TenantsError};
+use saggar_jetstream::{Declared, Expected, Nats, Plugins, Tenants, TenantsError};
 use saggar_model::{
     Digest, PluginName, PluginRef, PluginVersion, QueueName, QueueSpec, Quota, TenantName, TenantRecord,
     TenantSpec, format_duration,
@@ -83,7 +83,8 @@ impl Workbench {
         let (name, count) = (piece.name.clone(), piece.count + 1);
         let version: PluginVersion =
             format!("dev-{count}").parse().map_err(|error| Failure::new(Kind::Internal, error))?;
-        Plugins::new(&self.nats).push(&self.tenant, &name, &version, component.wasm, &[]).await?;
+        let declared = Declared { memory: component.inspection.memory, wants: Vec::new() };
+        Plugins::new(&self.nats).push(&self.tenant, &name, &version, component.wasm, &declared).await?;
         let queue: QueueName = name.as_str().parse().map_err(|error| Failure::new(Kind::Internal, error))?;
         let plugin = PluginRef::Version(name, version);
         self.change(|record| {

@@ -48,7 +48,7 @@ pub use hosts::{HEARTBEAT, HostInfo, Hosts, JoinError, Membership, SILENCE, Stan
 pub use layout::{ACK_WAIT, DUPLICATE_WINDOW, HOST_TTL, PAYLOAD_RESERVE, task_max_bytes};
 pub use lease::Lease;
 pub use local_server::{LocalServer, LocalServerError, StartOptions};
-pub use plugins::{PluginInfo, Plugins, PluginsError, Pushed};
+pub use plugins::{Declared, PluginInfo, Plugins, PluginsError, Pushed};
 pub use provision::{Dangerous, ProvisionError, Provisioner};
 pub use pull::{GUARD, Pull, PullError, PullMode, QueueDepth, TaskQueue};
 pub use records::{Put, RecordsError, ResultMessage, Results, StoredResult};

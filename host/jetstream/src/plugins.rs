@@ -38,6 +38,16 @@ pub struct PluginInfo {
     pub size: u64,
     /// When it was pushed.
     pub pushed_at: SystemTime,
+    /// What it declares.
+    pub declared: Declared,
+}
+
+/// What a plugin says that it needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Declared {
+    /// Bytes that its largest memory has from the start.
+    pub memory: u64,
     /// What its manifest asks for.
     pub wants: Vec<String>,
 }
@@ -131,8 +141,8 @@ struct Record {
     size: u64,
     /// Unix milliseconds.
     pushed_at: u64,
-    #[serde(default)]
-    wants: Vec<String>,
+    #[serde(flatten)]
+    declared: Declared,
 }
 
 impl Plugins {
@@ -152,7 +162,7 @@ impl Plugins {
         name: &PluginName,
         version: &PluginVersion,
         component: Bytes,
-        wants: &[String],
+        declared: &Declared,
     ) -> Result<Pushed, PluginsError> {
         let digest = Digest::of(&component);
         if let Some(stored) = self.version(tenant, name, version).await? {
@@ -161,7 +171,7 @@ impl Plugins {
         let size = component.len() as u64;
         self.store(digest, component).await?;
         let pushed_at = unix_ms(SystemTime::now());
-        let record = Record { digest, size, pushed_at, wants: wants.to_vec() };
+        let record = Record { digest, size, pushed_at, declared: declared.clone() };
         let key = key(tenant, name, version);
         let value = serde_json::to_vec(&record)
             .map_err(|error| PluginsError::Unreadable { key: key.clone(), reason: error.to_string() })?;
@@ -328,7 +338,7 @@ fn read(entry: &Entry) -> Result<PluginInfo, PluginsError> {
         digest: record.digest,
         size: record.size,
         pushed_at: SystemTime::UNIX_EPOCH + Duration::from_millis(record.pushed_at),
-        wants: record.wants,
+        declared: record.declared,
     })
 }
 

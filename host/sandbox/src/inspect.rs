@@ -23,6 +23,8 @@ pub struct Inspection {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// Bytes that its largest memory has from the start.
+    pub memory: u64,
     /// Names of the interfaces and functions it needs.
     pub imports: Vec<String>,
     /// Names of the interfaces and functions it offers.
@@ -45,10 +47,11 @@ pub(crate) fn inspect_for(wasm: &[u8], most_memory: u64) -> Result<Inspection, R
     if wasm.len() > COMPONENT_MAX_BYTES {
         return Err(Refused::TooLarge { size: wasm.len(), most: COMPONENT_MAX_BYTES });
     }
-    structure::check(wasm, FEATURES, most_memory)?;
+    let memory = structure::check(wasm, FEATURES, most_memory)?;
     let mut found = Inspection {
         digest: Digest::of(wasm),
         size: wasm.len() as u64,
+        memory,
         imports: Vec::new(),
         exports: Vec::new(),
     };

@@ -25,12 +25,14 @@ use scope::Scopes;
 /// Bytes of a page of memory.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// Checks the structure of a component. `most_memory` is what any memory of this host may hold, in bytes.
-pub(crate) fn check(wasm: &[u8], features: WasmFeatures, most_memory: u64) -> Result<(), Refused> {
+/// Checks the structure of a component. `most_memory` is what any memory of this host may hold, in bytes; the answer is
+/// what the largest one has from the start.
+pub(crate) fn check(wasm: &[u8], features: WasmFeatures, most_memory: u64) -> Result<u64, Refused> {
     let mut walk = Walk {
         wasm,
         features,
         most_pages: most_memory / PAGE_BYTES,
+        largest_memory: 0,
         tally: Tally::default(),
         scopes: Scopes::default(),
         validator: Validator::new_with_features(features),
@@ -41,7 +43,7 @@ pub(crate) fn check(wasm: &[u8], features: WasmFeatures, most_memory: u64) -> Re
     for payload in parser.parse_all(wasm) {
         walk.visit(&payload.map_err(broken)?)?;
     }
-    Ok(())
+    Ok(walk.largest_memory.saturating_mul(PAGE_BYTES))
 }
 
 fn broken(error: BinaryReaderError) -> Refused {
@@ -52,6 +54,8 @@ struct Walk<'a> {
     wasm: &'a [u8],
     features: WasmFeatures,
     most_pages: u64,
+    /// In pages.
+    largest_memory: u64,
     tally: Tally,
     scopes: Scopes,
     validator: Validator,
@@ -89,7 +93,9 @@ impl<'a> Walk<'a> {
             Payload::MemorySection(section) => {
                 self.scopes.add_memories(section.count());
                 for memory in section.clone() {
-                    tally.memory(memory.map_err(broken)?.initial, self.most_pages)?;
+                    let pages = memory.map_err(broken)?.initial;
+                    tally.memory(pages, self.most_pages)?;
+                    self.largest_memory = self.largest_memory.max(pages);
                 }
             }
             Payload::GlobalSection(section) => tally.globals(section.count())?,

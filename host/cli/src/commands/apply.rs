@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use saggar_jetstream::{Expected, Fault, Hosts, Nats, Plugins, PluginsError, Tasks, Tenants};
 use saggar_model::config::{Problem, Problems, parse_tenant};
-use saggar_model::{Ceilings, Plan, PluginRef, QueueName, TenantName, TenantRecord, TenantSpec};
+use saggar_model::{
+    Ceilings, Plan, PluginRef, QueueName, QueueSpec, TenantName, TenantRecord, TenantSpec, format_bytes,
+};
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
@@ -120,27 +122,40 @@ fn twice(file: String, tenant: &TenantName) -> Problems {
     Problems { file, problems: vec![Problem { line: None, key: "tenant.name".to_owned(), message }] }
 }
 
-/// Finds the components behind all plugins of all tenants, or names all that are missing.
+/// Finds the components behind all plugins of all tenants, or names all that are missing or could never start.
 async fn resolve(nats: &Nats, specs: Vec<TenantSpec>) -> Result<Vec<TenantRecord>, Failure> {
     let store = Plugins::new(nats);
     let mut records = Vec::with_capacity(specs.len());
-    let mut missing = Vec::new();
+    let mut failures = Vec::new();
     for spec in specs {
         let mut plugins = BTreeMap::new();
-        for (queue, plugin) in spec.queues.iter().map(|(name, queue)| (name, &queue.plugin)) {
+        for (name, queue) in &spec.queues {
+            let plugin = &queue.plugin;
             let found = match store.resolve(&spec.name, plugin).await {
                 // The store is made by the first push.
                 Err(PluginsError::Request(error)) if error.fault() == Fault::NotFound => None,
                 found => found?,
             };
             match found {
+                Some(info) if info.declared.memory > queue.limits.memory => {
+                    failures.push(too_little_memory(&spec.name, name, queue, info.declared.memory));
+                }
                 Some(info) => _ = plugins.insert(plugin.to_string(), info.digest),
-                None => missing.push(no_plugin(&spec.name, queue, plugin)),
+                None => failures.push(no_plugin(&spec.name, name, plugin)),
             }
         }
         records.push(TenantRecord { spec, plugins });
     }
-    Failure::all(missing).map_or(Ok(records), Err)
+    Failure::all(failures).map_or(Ok(records), Err)
+}
+
+fn too_little_memory(tenant: &TenantName, name: &QueueName, queue: &QueueSpec, needs: u64) -> Failure {
+    let (needs, limit) = (format_bytes(needs), format_bytes(queue.limits.memory));
+    let plugin = &queue.plugin;
+    let text = format!(
+        "queue {tenant}/{name}: plugin {plugin} needs {needs} of memory from the start, and the limit is {limit}"
+    );
+    Failure::new(Kind::BadConfiguration, text).advice("Raise `limits.memory` of the queue.")
 }
 
 fn no_plugin(tenant: &TenantName, queue: &QueueName, plugin: &PluginRef) -> Failure {

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use clap::Subcommand;
 use owo_colors::{OwoColorize, Style};
-use saggar_jetstream::{Fault, PluginInfo, Plugins, PluginsError};
+use saggar_jetstream::{Declared, Fault, PluginInfo, Plugins, PluginsError};
 use saggar_model::config::PluginFile;
 use saggar_model::{Digest, PluginName, PluginRef, PluginVersion, escape, format_bytes};
 use saggar_sandbox::{Inspection, inspect};
@@ -117,7 +117,9 @@ async fn execute_push(
 
     let nats = connection::connect(flags, console).await?;
     connection::ensure_stores(&nats).await?;
-    let pushed = Plugins::new(&nats).push(&tenant, &name, &version, component.wasm, &wants).await?;
+    let declared = Declared { memory: component.inspection.memory, wants };
+    let pushed = Plugins::new(&nats).push(&tenant, &name, &version, component.wasm, &declared).await?;
+    let wants = declared.wants;
     let size = format_bytes(component.inspection.size);
     let done = if pushed.already_there { "was there already" } else { "pushed" };
     let data = json!({
@@ -182,7 +184,7 @@ impl From<PluginInfo> for Row {
             digest: info.digest,
             size: info.size,
             pushed_at: rfc3339(info.pushed_at),
-            wants: info.wants,
+            wants: info.declared.wants,
             pushed: ago(info.pushed_at, SystemTime::now()),
         }
     }
@@ -244,7 +246,7 @@ async fn execute_inspect(
                     .advice(format!("See `saggar plugin ls --tenant {tenant}`."))
             })?;
             let wasm = plugins.fetch(&info.digest).await?;
-            (format!("{}@{}", info.name, info.version), inspect(&wasm)?, info.wants)
+            (format!("{}@{}", info.name, info.version), inspect(&wasm)?, info.declared.wants)
         }
         _ => {
             let component = component::read(file)?;
@@ -255,7 +257,7 @@ async fn execute_inspect(
         }
     };
     let data = json!({
-        "plugin": title, "digest": inspection.digest, "size": inspection.size, "imports": inspection.imports,
+        "plugin": title, "digest": inspection.digest, "size": inspection.size, "memory": inspection.memory, "imports": inspection.imports,
         "exports": inspection.exports, "wants": wants,
     });
     console.answer(data, described(&title, &inspection, &wants))?;
@@ -267,6 +269,7 @@ fn described(title: &str, inspection: &Inspection, wants: &[String]) -> String {
     let mut lines = vec![escape(title).bold().to_string()];
     lines.push(format!("  digest   {}", inspection.digest));
     lines.push(format!("  size     {}", format_bytes(inspection.size)));
+    lines.push(format!("  memory   {} from the start", format_bytes(inspection.memory)));
     for (name, values) in
         [("exports", &inspection.exports[..]), ("imports", &inspection.imports[..]), ("wants", wants)]
     {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use saggar_jetstream::{Fault, Plugins, PluginsError, Pushed};
+use saggar_jetstream::{Declared, Fault, Plugins, PluginsError, Pushed};
 use saggar_model::{Digest, PluginName, PluginVersion};
 
 use crate::world::{World, acme};
@@ -19,9 +19,9 @@ async fn a_version_never_changes() {
     let push = |version_: &'static str, component: &'static [u8]| {
         let plugins = plugins.clone();
         async move {
-            let wants = ["kv".to_owned()];
+            let declared = Declared { memory: 65_536, wants: vec!["kv".to_owned()] };
             let component = Bytes::from_static(component);
-            plugins.push(&acme(), &name(), &version(version_), component, &wants).await
+            plugins.push(&acme(), &name(), &version(version_), component, &declared).await
         }
     };
     let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
@@ -34,7 +34,8 @@ async fn a_version_never_changes() {
     push("1.3.0", b"two").await.unwrap();
 
     let found = plugins.resolve(&acme(), &"thumbnail@1.2.0".parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!((found.digest, found.size, found.wants), (one, 3, vec!["kv".to_owned()]));
+    let declared = Declared { memory: 65_536, wants: vec!["kv".to_owned()] };
+    assert_eq!((found.digest, found.size, found.declared), (one, 3, declared));
     let by_digest = format!("thumbnail@{two}").parse().unwrap();
     let found = plugins.resolve(&acme(), &by_digest).await.unwrap().unwrap();
     assert_eq!(found.version, version("1.3.0"));
@@ -49,7 +50,8 @@ async fn a_large_component_comes_back_as_it_went() {
     let world = World::new().await;
     let plugins = Plugins::new(&world.nats);
     let component: Bytes = (0..3_000_000_u32).flat_map(u32::to_le_bytes).collect::<Vec<_>>().into();
-    let pushed = plugins.push(&acme(), &name(), &version("1"), component.clone(), &[]).await.unwrap();
+    let pushed =
+        plugins.push(&acme(), &name(), &version("1"), component.clone(), &Declared::default()).await.unwrap();
     assert_eq!(plugins.fetch(&pushed.digest).await.unwrap(), component);
 }
 
