@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_could_escape_a_subject_are_refused() {
+    fn attack_52_names_that_could_escape_a_subject_are_refused() {
         let long = "x".repeat(64);
         for bad in
             ["", "-a", "a-", "A", "a.b", "a*", ">", "a b", "a\r\n", "$JS", "ä", "а", "a_b", "a/b", &long]

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_has_one_spelling() {
+    fn attack_50_a_digest_has_one_spelling() {
         let digest = Digest::of(b"");
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(digest.to_string(), text);

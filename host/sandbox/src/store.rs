@@ -6,9 +6,12 @@
 //! entry, it counts as damaged and the component is compiled again. Several processes may use one directory: entries
 //! appear and disappear as a whole.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+mod files;
+mod key;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -18,11 +21,10 @@ use rand::Rng;
 use saggar_model::Digest;
 use sha2::Sha256;
 
-/// Bytes of the key, and of the authentication code at the beginning of an entry.
-const KEY_BYTES: usize = 32;
+use key::Key;
 
-/// The largest entry that is read: more than any component's code.
-const ENTRY_MAX_BYTES: u64 = (1 << 30) + 4096;
+/// Bytes of the authentication code at the beginning of an entry.
+const CODE_BYTES: usize = 32;
 
 /// The most entries, for the directory is read whenever there is a new one.
 const ENTRIES_MAX: usize = 10_000;
@@ -68,7 +70,7 @@ pub(crate) enum Verdict {
 /// The directory.
 pub(crate) struct Store {
     directory: PathBuf,
-    key: [u8; KEY_BYTES],
+    key: Key,
     /// What the entries of this release with these settings are called after their digest.
     suffix: String,
     capacity: u64,
@@ -92,8 +94,8 @@ impl Store {
     pub(crate) fn open(directory: &Path, compatibility: u64, capacity: u64) -> Result<Self, CacheError> {
         let fail = |error| CacheError { path: directory.to_owned(), error };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(fail)?;
-        check_owner(directory).map_err(fail)?;
-        let key = read_or_make_key(&directory.join("key")).map_err(fail)?;
+        files::check_owner(directory).map_err(fail)?;
+        let key = key::read_or_make(&directory.join("key")).map_err(fail)?;
         let suffix = format!("{compatibility:016x}");
         Ok(Self { directory: directory.to_owned(), key, suffix, capacity, stats: Stats::default() })
     }
@@ -101,7 +103,7 @@ impl Store {
     /// The verdict on the component of this digest, if there is one that can be trusted.
     pub(crate) fn find(&self, digest: Digest) -> Option<Verdict> {
         let path = self.path(digest);
-        let found = match read_plain(&path) {
+        let found = match files::read_plain(&path) {
             Ok(entry) => self.verified(digest, entry),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.stats.misses.fetch_add(1, Ordering::Relaxed);
@@ -139,7 +141,7 @@ impl Store {
         self.make_room((code.len() + 1 + content.len()) as u64);
         let unique: u64 = rand::rng().random();
         let temporary = self.directory.join(format!("{unique:016x}.{UNFINISHED}"));
-        let written = write_new(&temporary, &[&code, &[kind], content])
+        let written = files::write_new(&temporary, &[&code, &[kind], content])
             // Renaming puts the whole entry there at once, whoever else reads or writes it.
             .and_then(|()| fs::rename(&temporary, self.path(digest)));
         if written.is_err() {
@@ -159,12 +161,12 @@ impl Store {
     }
 
     fn verified(&self, digest: Digest, mut entry: Vec<u8>) -> Option<Verdict> {
-        let (code, body) = entry.split_at_checked(KEY_BYTES)?;
+        let (code, body) = entry.split_at_checked(CODE_BYTES)?;
         self.authenticator(digest, &[body]).verify_slice(code).ok()?;
         // The time of use is what eviction goes by. Where it cannot be set, the time of writing is.
         let _ = File::open(self.path(digest)).and_then(|file| file.set_modified(SystemTime::now()));
         match *body.first()? {
-            CODE => Some(Verdict::Code(entry.split_off(KEY_BYTES + 1))),
+            CODE => Some(Verdict::Code(entry.split_off(CODE_BYTES + 1))),
             REFUSED => Some(Verdict::Refused(String::from_utf8_lossy(&body[1..]).into_owned())),
             _ => None,
         }
@@ -240,67 +242,6 @@ fn is_entry(path: &Path) -> bool {
     })
 }
 
-/// Refuses a directory in which somebody else could put a key of his own.
-fn check_owner(directory: &Path) -> io::Result<()> {
-    let metadata = fs::metadata(directory)?;
-    let denied = |reason| Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return denied("it belongs to another user");
-    }
-    if metadata.mode() & 0o022 != 0 {
-        return denied("others may write to it; take that away with `chmod go-w`");
-    }
-    Ok(())
-}
-
-/// Reads a file that is neither a link nor anything else that is none, and not too large.
-fn read_plain(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > ENTRY_MAX_BYTES {
-        return Err(io::Error::other("this is no entry"));
-    }
-    let mut content = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
-    file.take(ENTRY_MAX_BYTES).read_to_end(&mut content)?;
-    Ok(content)
-}
-
-fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    parts.iter().try_for_each(|part| file.write_all(part))
-}
-
-fn read_or_make_key(path: &Path) -> io::Result<[u8; KEY_BYTES]> {
-    if let Some(key) = read_key(path)? {
-        return Ok(key);
-    }
-    let fresh: [u8; KEY_BYTES] = rand::rng().random();
-    let temporary = path.with_extension(format!("{:016x}.{UNFINISHED}", rand::rng().random::<u64>()));
-    write_new(&temporary, &[&fresh])?;
-    // A link is made only if there is no key yet, so that two processes that start together share one.
-    let linked = fs::hard_link(&temporary, path);
-    fs::remove_file(&temporary)?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
-    }
-    read_key(path)?.ok_or_else(|| io::Error::other("its key cannot be kept"))
-}
-
-/// The key, if there is one. What a loss of power has cut short is no key; the entries made with it are lost.
-fn read_key(path: &Path) -> io::Result<Option<[u8; KEY_BYTES]>> {
-    let key = match read_plain(path) {
-        Ok(key) => <[u8; KEY_BYTES]>::try_from(key).ok(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    if key.is_none() {
-        fs::remove_file(path)?;
-    }
-    Ok(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_found_by_every_process_with_the_same_settings_and_by_no_other() {
+    fn attack_48_what_was_put_is_found_by_every_process_with_the_same_settings_and_by_no_other() {
         let directory = tempfile::tempdir().unwrap();
         let digest = Digest::of(b"component");
         let refused = Verdict::Refused("too expensive".to_owned());
@@ -406,7 +347,7 @@ mod tests {
         fs::write(&key, b"short").unwrap();
         let store = store(&directory);
         assert_eq!(store.find(digest), None, "it was made with another key");
-        assert_eq!(fs::metadata(&key).unwrap().len(), KEY_BYTES as u64);
+        assert_eq!(fs::metadata(&key).unwrap().len(), 32);
     }
 
     #[test]

@@ -56,7 +56,7 @@ async fn a_large_component_comes_back_as_it_went() {
 }
 
 #[tokio::test]
-async fn bytes_that_are_not_what_they_are_called_are_not_given_out() {
+async fn attack_50_bytes_that_are_not_what_they_are_called_are_not_given_out() {
     let world = World::new().await;
     let plugins = Plugins::new(&world.nats);
     let (good, missing) = (Digest::of(b"good"), Digest::of(b"missing"));
