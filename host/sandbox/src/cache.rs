@@ -82,11 +82,8 @@ impl PluginCache {
         let loading = tokio::task::spawn_blocking(move || (sandbox.load(&compiled), compiled));
         let (loaded, compiled) =
             loading.await.map_err(|error| CompileError::Process(format!("loading: {error}")))?;
-        let verdict = match &loaded {
-            Ok(_) => Verdict::Code(compiled.code),
-            Err(refused) => Verdict::Refused(refused.to_string()),
-        };
-        self.keep(digest, verdict).await;
+        // Whether it can be loaded is for each host to say: another one may have room for larger memories.
+        self.keep(digest, Verdict::Code(compiled.code)).await;
         Ok(loaded?)
     }
 
@@ -100,14 +97,7 @@ impl PluginCache {
         let store = self.store.as_ref()?;
         match store.find(digest)? {
             Verdict::Refused(reason) => Some(Err(Refused::Known(reason))),
-            Verdict::Code(code) => {
-                let loaded = self.sandbox.load(&Compiled { digest, code });
-                if loaded.is_err() {
-                    // It could be loaded when it was written.
-                    store.damaged(digest);
-                }
-                loaded.ok().map(Ok)
-            }
+            Verdict::Code(code) => Some(self.sandbox.load(&Compiled { digest, code })),
         }
     }
 
@@ -171,6 +161,23 @@ mod tests {
         let second = cache(directory.path());
         let known = second.find(Digest::of(&no_handler)).await.expect("it is known").err().expect("refused");
         assert_eq!(known.to_string(), first.to_string());
-        assert!(matches!(known, Refused::Known(_)));
+        assert_eq!(second.stats(), CacheStats { hits: 1, ..CacheStats::default() });
+    }
+
+    #[tokio::test]
+    async fn what_one_host_has_no_room_for_is_still_there_for_another() {
+        let directory = tempfile::tempdir().unwrap();
+        let wasm = hello();
+        let small = Sandbox::new(&Options { slots: 1, max_memory: 1 << 20, ..Options::default() }).unwrap();
+        let compiler = Compiler::here(&sandbox());
+        let small = PluginCache::open(small, compiler, directory.path(), 1 << 30).unwrap();
+        for _ in 0..2 {
+            let refused = small.prepare(wasm.clone()).await.err().expect("its memory is larger");
+            assert!(matches!(refused, CompileError::Refused(_)), "{refused}");
+        }
+        assert_eq!(small.stats(), CacheStats { hits: 1, misses: 1, ..CacheStats::default() });
+        let large = cache(directory.path());
+        large.find(Digest::of(&wasm)).await.expect("it is kept").expect("there is room");
+        assert_eq!(large.stats(), CacheStats { hits: 1, ..CacheStats::default() });
     }
 }

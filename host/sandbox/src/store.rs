@@ -119,8 +119,8 @@ impl Store {
         found
     }
 
-    /// An entry was not what this host had written, or what it had written could not be loaded.
-    pub(crate) fn damaged(&self, digest: Digest) {
+    /// An entry was not what this host had written.
+    fn damaged(&self, digest: Digest) {
         self.stats.damaged.fetch_add(1, Ordering::Relaxed);
         let path = self.path(digest);
         tracing::warn!(entry = %path.display(), "a cache entry is damaged or not ours; compiling again");
