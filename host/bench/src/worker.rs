@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use saggar_jetstream::{Nats, RawLoop, Target};
-use saggar_model::Ceilings;
 use saggar_model::config::WorkerConfig;
+use saggar_model::{Ceilings, SecretFiles};
 use saggar_sandbox::{Compiler, Options, PluginCache, Sandbox};
 use saggar_worker::{Host, HostOptions, Metrics};
 
@@ -52,7 +52,15 @@ impl Worker {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let name = "bench".to_owned();
-        let options = HostOptions { name, slots, memory, drain: Duration::ZERO, replicas: 1, ceilings };
+        let options = HostOptions {
+            name,
+            slots,
+            memory,
+            drain: Duration::ZERO,
+            replicas: 1,
+            ceilings,
+            secrets: SecretFiles::new(),
+        };
         let host = Host::start(nats, cache, sandbox, options, metrics.clone()).await?;
         Ok(Self::Host { host: Box::new(host), metrics, registry })
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 use saggar_model::config::{CaseFile, CaseInput};
 use saggar_model::{TaskResult, escape_and_cut, format_bytes, header_name};
+use saggar_sandbox::Granted;
 
 use crate::failure::Failure;
 use crate::local::LocalTask;
@@ -58,7 +59,13 @@ impl Case {
             .map(|value| (header_name::CONTENT_TYPE.to_owned(), value.clone()))
             .chain(self.file.headers.iter().map(|(name, value)| (name.clone(), value.clone())))
             .collect();
-        LocalTask { payload: self.payload.clone(), headers, limits: self.file.limits }
+        let granted = Granted::new(self.file.grants.clone(), &self.file.secrets);
+        LocalTask {
+            payload: self.payload.clone(),
+            headers,
+            limits: self.file.limits,
+            granted: granted.into(),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use saggar_model::{
     TaskResult, TenantName, format_bytes,
 };
 use saggar_sandbox::{
-    Attempt, Compiler, Options, Plugin, PluginCache, Request, Sandbox, Services, StopReason, Usage,
+    Attempt, Compiler, Granted, Options, Plugin, PluginCache, Request, Sandbox, Services, StopReason, Usage,
 };
 
 use crate::cache_dir::cache_dir;
@@ -42,6 +42,8 @@ pub struct LocalTask {
     pub headers: Vec<(String, String)>,
     /// What the attempt may use.
     pub limits: Limits,
+    /// What it may do beyond computing.
+    pub granted: Arc<Granted>,
 }
 
 impl Local {
@@ -102,6 +104,7 @@ impl Local {
             }
             Ok(headers) => {
                 request.limits = task.limits.tightened(headers.timeout);
+                request.granted = task.granted;
                 Arc::make_mut(&mut request.task).headers = headers;
                 self.sandbox.run(plugin, request, services, stop).await
             }

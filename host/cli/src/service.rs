@@ -55,6 +55,7 @@ impl Service {
             drain: config.host.drain,
             replicas: config.nats.replicas,
             ceilings: config.ceilings,
+            secrets: config.secrets.clone(),
         };
         let host = Host::start(nats, cache, sandbox, options, metrics).await?;
         // Nobody else sets it.

@@ -3,7 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use owo_colors::{OwoColorize, Style};
-use saggar_model::escape;
+use saggar_model::{Capability, escape};
 use saggar_sandbox::{LogLevel, LogLine, LogSource, Services};
 use serde_json::json;
 
@@ -47,6 +47,8 @@ impl Services for Live {
     fn cancelled(&self) -> bool {
         false
     }
+
+    fn denied(&self, _: Capability, _: &str) {}
 }
 
 /// Keeps every line, for the case that somebody asks.
@@ -72,6 +74,8 @@ impl Services for Kept {
     fn cancelled(&self) -> bool {
         false
     }
+
+    fn denied(&self, _: Capability, _: &str) {}
 }
 
 fn label(source: LogSource) -> &'static str {

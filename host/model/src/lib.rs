@@ -6,6 +6,7 @@
 
 pub mod config;
 mod ending;
+mod grants;
 mod header;
 mod health;
 mod history;
@@ -18,6 +19,7 @@ mod quantity;
 mod receipt;
 mod record;
 mod retry;
+mod secret;
 mod settle;
 mod subject;
 mod suspicion;
@@ -26,11 +28,14 @@ mod tenant;
 mod text;
 
 pub use ending::{Ending, Failure, Output};
+pub use grants::{Capability, Grants};
 pub use header::{HEADERS_MAX_BYTES, name as header_name};
 pub use health::{Health, HealthReport};
 pub use history::History;
 pub use limits::{Ceilings, Limits};
-pub use name::{HostName, NameError, PluginName, QueueName, TaskId, TaskRef, TenantName};
+pub use name::{
+    ConfigKey, HostName, NameError, PluginName, QueueName, SecretName, TaskId, TaskRef, TenantName,
+};
 pub use outcome::{Outcome, UnknownOutcome};
 pub use plan::{Change, Plan};
 pub use plugin::{Digest, PluginError, PluginRef, PluginVersion};
@@ -38,6 +43,7 @@ pub use quantity::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use receipt::{PluginId, Receipt};
 pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
 pub use retry::RetryPolicy;
+pub use secret::{SecretFiles, SecretGrant, SecretValue, UnfitSecret};
 pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
 pub use subject::{EventKind, Subjects};
 pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};

@@ -17,6 +17,12 @@ const NAME_MAX_BYTES: usize = 63;
 /// Longest task id in bytes: room for a UUID with a prefix, short enough for any subject.
 const TASK_ID_MAX_BYTES: usize = 64;
 
+/// Longest key of a configuration in bytes: keys are words, perhaps with a path.
+const CONFIG_KEY_MAX_BYTES: usize = 128;
+
+/// Longest name of a secret in bytes.
+const SECRET_NAME_MAX_BYTES: usize = 64;
+
 /// How much of an offending text an error repeats.
 const SHOWN_BYTES: usize = 256;
 
@@ -123,6 +129,30 @@ checked_text!(
     /// ([`TaskId::from_sequence`]); parsing accepts both, for looking up.
     TaskId, "task id", is_task_id, "use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`"
 );
+
+checked_text!(
+    /// What a value of a queue's configuration is called.
+    ConfigKey, "configuration key", is_config_key, "use 1 to 128 of A-Z, a-z, 0-9, `_`, `.` and `-`"
+);
+checked_text!(
+    /// What a secret is called, by the operator and by the plugin.
+    SecretName,
+    "secret name",
+    is_secret_name,
+    "use 1 to 64 of A-Z, a-z, 0-9 and `_`, beginning with a letter, for example API_TOKEN"
+);
+
+fn is_config_key(text: &str) -> bool {
+    (1..=CONFIG_KEY_MAX_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
+
+/// The names that a variable of the environment can have, so that `NAME_FILE` can be one.
+fn is_secret_name(text: &str) -> bool {
+    (1..=SECRET_NAME_MAX_BYTES).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && text.as_bytes()[0].is_ascii_alphabetic()
+}
 
 fn is_task_id(text: &str) -> bool {
     (1..=TASK_ID_MAX_BYTES).contains(&text.len())

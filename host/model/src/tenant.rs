@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Limits, PluginRef, QueueName, RetryPolicy, TenantName};
+use crate::{Digest, Grants, Limits, PluginRef, QueueName, RetryPolicy, TenantName};
 
 /// A tenant as its file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub struct QueueSpec {
     /// When a failed task is tried again.
     #[serde(default)]
     pub retry: RetryPolicy,
+    /// What an attempt may do beyond computing.
+    #[serde(default)]
+    pub grants: Grants,
 }
 
 impl QueueSpec {
@@ -101,6 +104,7 @@ impl QueueSpec {
             events: false,
             limits: Limits::default(),
             retry: RetryPolicy::default(),
+            grants: Grants::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::charge::Border;
 use crate::component::Plugin;
 use crate::crash::{Crash, Phase};
 use crate::interfaces::bindings::exports::saggar::task::handler::{Error, Kind};
+use crate::redact::Redactor;
 use crate::request::{Attempt, Request, StopReason, Usage};
 use crate::services::Services;
 use crate::settings::YIELD_INTERVAL;
@@ -40,11 +41,12 @@ pub(crate) async fn run(
         },
         Err(error) => Call::Crashed(Crash::read(&error, Phase::Allocating)),
     };
+    let redactor = store.data().granted.redactor.clone();
     let fuel = limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
     let (log_bytes, stderr) = close(&mut store);
     let state = store.data();
     let observed = Observed { limits, growth_denied: state.memory.last_growth_denied(), stderr };
-    let ending = verdict(call, &observed);
+    let ending = redacted(verdict(call.redacted(&redactor), &observed), &redactor);
     let bytes_out = match &ending {
         Ending::Succeeded(output) => output.payload.len() as u64,
         Ending::Failed(_) => 0,
@@ -91,6 +93,17 @@ async fn call(store: &mut Store<State>, plugin: &Plugin, payload: &Bytes) -> Cal
         }
         Ok(Err(error)) => Call::Refused(error.into()),
         Err(error) => Call::Crashed(Crash::read(&error, Phase::Running)),
+    }
+}
+
+/// The output without secrets. What a failure says was redacted before it was escaped and cut.
+fn redacted(ending: Ending, redactor: &Redactor) -> Ending {
+    match ending {
+        Ending::Succeeded(Output { content_type, payload }) => Ending::Succeeded(Output {
+            content_type: redactor.text(&content_type).into_owned(),
+            payload: redactor.bytes(payload),
+        }),
+        failed @ Ending::Failed(_) => failed,
     }
 }
 

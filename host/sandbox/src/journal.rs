@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::redact::{RedactedStream, Redactor};
 use crate::services::{LogLevel, LogLine, LogSource, Services};
 
 /// What a line costs on top of its bytes, so that a million empty lines are not free.
@@ -25,7 +26,7 @@ const TAIL_BYTES: usize = 4096;
 pub(crate) struct SharedJournal(Arc<Mutex<Journal>>);
 
 impl SharedJournal {
-    pub(crate) fn new(limit: u64, services: Arc<dyn Services>) -> Self {
+    pub(crate) fn new(limit: u64, services: Arc<dyn Services>, redactor: Redactor) -> Self {
         Self(Arc::new(Mutex::new(Journal {
             services,
             limit,
@@ -33,9 +34,10 @@ impl SharedJournal {
             written: 0,
             unpaid: 0,
             cut: false,
-            stdout: Vec::new(),
-            stderr: Vec::new(),
+            stdout: Text::new(&redactor),
+            stderr: Text::new(&redactor),
             tail: VecDeque::new(),
+            redactor,
         })))
     }
 
@@ -54,9 +56,22 @@ pub(crate) struct Journal {
     /// Bytes that were written since the guest was last charged for them.
     unpaid: usize,
     cut: bool,
-    stdout: Vec<u8>,
-    stderr: Vec<u8>,
+    stdout: Text,
+    stderr: Text,
     tail: VecDeque<u8>,
+    redactor: Redactor,
+}
+
+/// What a standard stream has said and not ended yet.
+struct Text {
+    redacted: RedactedStream,
+    line: Vec<u8>,
+}
+
+impl Text {
+    fn new(redactor: &Redactor) -> Self {
+        Self { redacted: RedactedStream::new(redactor.clone()), line: Vec::new() }
+    }
 }
 
 /// One of the two standard streams.
@@ -70,6 +85,9 @@ impl Journal {
     /// A message of the logging interface.
     pub(crate) fn log(&mut self, level: LogLevel, context: &str, message: &str) {
         self.count(context.len() + message.len());
+        // Before anything is cut: a half of a secret would not be found.
+        let redactor = self.redactor.clone();
+        let (context, message) = (&*redactor.text(context), &*redactor.text(message));
         let context = &context[..context.floor_char_boundary(CONTEXT_MAX_BYTES)];
         let mut rest = message;
         loop {
@@ -84,7 +102,16 @@ impl Journal {
 
     /// Bytes of a standard stream.
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8]) {
-        self.count(bytes.len());
+        let written = bytes.len();
+        let redacted = &mut self.text(stream).redacted;
+        let (compared, bytes) = (redacted.window(), redacted.push(bytes));
+        self.count(written);
+        // What is compared for the sake of a secret is work, and no text.
+        self.unpaid = self.unpaid.saturating_add(compared);
+        self.take_in(stream, &bytes);
+    }
+
+    fn take_in(&mut self, stream: Stream, bytes: &[u8]) {
         if stream == Stream::Stderr {
             let end = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
             self.tail.extend(end);
@@ -107,7 +134,7 @@ impl Journal {
     }
 
     fn extend_line(&mut self, stream: Stream, piece: &[u8]) {
-        let line = self.line(stream);
+        let line = &mut self.text(stream).line;
         line.extend_from_slice(piece);
         if line.ends_with(b"\n") {
             self.end_line(stream);
@@ -115,11 +142,11 @@ impl Journal {
             // A character that is cut in two waits for its other half.
             let begun = line.split_off(line.len() - begun_character(line));
             self.end_line(stream);
-            *self.line(stream) = begun;
+            self.text(stream).line = begun;
         }
     }
 
-    fn line(&mut self, stream: Stream) -> &mut Vec<u8> {
+    fn text(&mut self, stream: Stream) -> &mut Text {
         match stream {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
@@ -127,7 +154,7 @@ impl Journal {
     }
 
     fn end_line(&mut self, stream: Stream) {
-        let line = std::mem::take(self.line(stream));
+        let line = std::mem::take(&mut self.text(stream).line);
         let text = String::from_utf8_lossy(&line);
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let source = match stream {
@@ -140,7 +167,9 @@ impl Journal {
     /// Passes on what is left of unfinished lines.
     pub(crate) fn finish(&mut self) {
         for stream in [Stream::Stdout, Stream::Stderr] {
-            if !self.line(stream).is_empty() {
+            let held = self.text(stream).redacted.finish();
+            self.take_in(stream, &held);
+            if !self.text(stream).line.is_empty() {
                 self.end_line(stream);
             }
         }
@@ -153,8 +182,8 @@ impl Journal {
         let cost = LINE_OVERHEAD + (context.len() + message.len()) as u64;
         if self.kept.saturating_add(cost) > self.limit {
             self.cut = true;
-            self.stdout = Vec::new();
-            self.stderr = Vec::new();
+            self.stdout.line = Vec::new();
+            self.stderr.line = Vec::new();
             let marker = format!("[the log limit of {} bytes is spent; the rest is not kept]", self.limit);
             self.services.log(LogLine {
                 source: LogSource::Log(LogLevel::Warn),
@@ -212,11 +241,13 @@ mod tests {
         fn cancelled(&self) -> bool {
             false
         }
+
+        fn denied(&self, _: saggar_model::Capability, _: &str) {}
     }
 
     fn journal(limit: u64) -> (SharedJournal, Arc<Recorder>) {
         let recorder = Arc::new(Recorder::default());
-        (SharedJournal::new(limit, recorder.clone()), recorder)
+        (SharedJournal::new(limit, recorder.clone(), Redactor::default()), recorder)
     }
 
     fn lines(recorder: &Recorder) -> Vec<String> {

@@ -2,7 +2,7 @@
 //!
 //! Each attempt gets a fresh store and instance from a pre-linked, pooled image and leaves nothing behind. What
 //! enters is plain data ([`Request`]) and one trait of host services ([`Services`]); what leaves is plain data
-//! ([`Attempt`]). The crate knows nothing of queues, rights or retries, and it is the only one that imports
+//! ([`Attempt`]). The crate knows nothing of queues or retries, and it is the only one that imports
 //! wasmtime, so that the sandbox can move into a process of its own without a change to its callers.
 //!
 //! ```
@@ -35,10 +35,12 @@ mod compiler;
 mod component;
 mod confinement;
 mod crash;
+mod granted;
 mod inspect;
 mod interfaces;
 mod journal;
 mod memory;
+mod redact;
 mod request;
 mod sandbox;
 mod services;
@@ -54,6 +56,7 @@ pub use cache::{PluginCache, Prepared};
 pub use compile_process::{COMPILE_COMMAND, compile_standard_input};
 pub use compiler::{CompileError, Compiler};
 pub use component::{Compiled, Plugin, Refused};
+pub use granted::Granted;
 pub use inspect::{Inspection, inspect};
 pub use request::{Attempt, Request, StopReason, Usage};
 pub use sandbox::{Sandbox, SandboxError};

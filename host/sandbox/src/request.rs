@@ -6,6 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use saggar_model::{Ending, Limits, Task, TaskHeaders};
 
+use crate::granted::Granted;
+
 /// One attempt to be made.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -15,10 +17,12 @@ pub struct Request {
     pub attempt: u32,
     /// What the attempt may use.
     pub limits: Limits,
+    /// What it may do beyond computing.
+    pub granted: Arc<Granted>,
 }
 
 impl Request {
-    /// A task of nobody's, outside any queue: tenant `local`, queue `run`, id `local`, default limits.
+    /// A task of nobody's, outside any queue: tenant `local`, queue `run`, id `local`, default limits, no grant.
     ///
     /// # Panics
     /// Never: the names are valid.
@@ -35,6 +39,7 @@ impl Request {
             }),
             attempt: 1,
             limits: Limits::default(),
+            granted: Arc::default(),
         }
     }
 }

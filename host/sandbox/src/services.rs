@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use saggar_model::Capability;
+
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -73,6 +75,10 @@ pub trait Services: Send + Sync + 'static {
 
     /// Whether the host would like the attempt to end.
     fn cancelled(&self) -> bool;
+
+    /// The guest tried what was not granted. `target` is what it wanted it for: hostile text of at most 256 bytes,
+    /// without secrets.
+    fn denied(&self, capability: Capability, target: &str);
 }
 
 /// Nobody listens and nobody cancels.
@@ -87,4 +93,6 @@ impl Services for Silent {
     fn cancelled(&self) -> bool {
         false
     }
+
+    fn denied(&self, _capability: Capability, _target: &str) {}
 }

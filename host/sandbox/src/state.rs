@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use saggar_model::Task;
+use saggar_model::{Capability, Task, escape_and_cut};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use crate::Request;
 use crate::charge::Charges;
-use crate::clock::{CoarseMonotonicClock, CoarseWallClock};
+use crate::clock::{MonotonicClock, Tick, WallClock};
+use crate::granted::Granted;
 use crate::interfaces::Progress;
 use crate::journal::{SharedJournal, Stream};
 use crate::memory::MemoryAccount;
-use crate::services::Services;
+use crate::services::{LogLevel, Services};
 use crate::stdio::JournalStream;
 
 /// The data of a store.
@@ -28,6 +29,7 @@ pub(crate) struct State {
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
     pub(crate) charges: Charges,
+    pub(crate) granted: Arc<Granted>,
     /// Some code of the guest's was run, if only a start function.
     pub(crate) guest_ran: bool,
 }
@@ -39,14 +41,16 @@ impl State {
         start: Instant,
         deadline: Instant,
     ) -> Self {
-        let journal = SharedJournal::new(request.limits.log, services.clone());
+        let granted = request.granted;
+        let journal = SharedJournal::new(request.limits.log, services.clone(), granted.redactor.clone());
+        let tick = if granted.grants.clock { Tick::Nanosecond } else { Tick::Millisecond };
         let stream = |stream| JournalStream { journal: journal.clone(), stream };
         // No argument, no variable, no directory, no socket: a builder starts with nothing, and nothing is added.
         let wasi = WasiCtx::builder()
             .stdout(stream(Stream::Stdout))
             .stderr(stream(Stream::Stderr))
-            .wall_clock(CoarseWallClock)
-            .monotonic_clock(CoarseMonotonicClock { start })
+            .wall_clock(WallClock(tick))
+            .monotonic_clock(MonotonicClock { start, tick })
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
@@ -65,8 +69,26 @@ impl State {
             attempt: request.attempt,
             deadline,
             charges: Charges::new(request.limits.fuel),
+            granted,
             guest_ran: false,
         }
+    }
+}
+
+/// What a denial was about is shown to this length.
+const TARGET_MAX_BYTES: usize = 256;
+
+impl State {
+    /// Notes that the guest tried what was not granted, for the operator and for the reader of the task's log; gives
+    /// what the guest is told.
+    pub(crate) fn deny(&mut self, capability: Capability, target: &str) -> String {
+        let denial = capability.denial();
+        let target = self.granted.redactor.text(target);
+        self.services.denied(capability, &target[..target.floor_char_boundary(TARGET_MAX_BYTES)]);
+        let about = escape_and_cut(&target, TARGET_MAX_BYTES);
+        let line = if about.is_empty() { denial.clone() } else { format!("{about}: {denial}") };
+        self.journal.lock().log(LogLevel::Warn, "saggar", &line);
+        denial
     }
 }
 

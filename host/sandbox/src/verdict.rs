@@ -1,11 +1,13 @@
 //! Decides how an attempt ended: one pure function from what was observed.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use saggar_model::{Ending, Failure, Limits, Outcome, Output, escape_and_cut, format_bytes, format_duration};
 
 use crate::StopReason;
 use crate::crash::{Crash, CrashKind};
+use crate::redact::Redactor;
 
 /// A plugin's own short name for a failure is cut here.
 const CODE_MAX_BYTES: usize = 64;
@@ -32,6 +34,26 @@ pub(crate) enum Call {
     TimedOut,
     /// The host ended it.
     Stopped(StopReason),
+}
+
+impl Call {
+    /// The call without secrets in what it says of a failure.
+    pub(crate) fn redacted(self, redactor: &Redactor) -> Self {
+        let clean = |text: String| match redactor.text(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => clean,
+        };
+        match self {
+            Self::Refused(GuestError { permanent, reason, after, code }) => {
+                Self::Refused(GuestError { permanent, reason: clean(reason), after, code: code.map(clean) })
+            }
+            Self::Crashed(Crash { kind, message, backtrace }) => {
+                let backtrace = backtrace.into_iter().map(clean).collect();
+                Self::Crashed(Crash { kind, message: clean(message), backtrace })
+            }
+            other @ (Self::Returned(_) | Self::TimedOut | Self::Stopped(_)) => other,
+        }
+    }
 }
 
 /// An error as the handler returned it.

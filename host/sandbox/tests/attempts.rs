@@ -175,6 +175,8 @@ impl Services for Recorder {
     fn cancelled(&self) -> bool {
         true
     }
+
+    fn denied(&self, _: saggar_model::Capability, _: &str) {}
 }
 
 #[tokio::test]
@@ -272,6 +274,8 @@ impl Services for Faulty {
     fn cancelled(&self) -> bool {
         false
     }
+
+    fn denied(&self, _: saggar_model::Capability, _: &str) {}
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use saggar_jetstream::{
     Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
     ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Tenants, TenantsError,
 };
-use saggar_model::{Ceilings, Health};
+use saggar_model::{Ceilings, Health, SecretFiles};
 use saggar_sandbox::{PluginCache, Sandbox};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,7 @@ use crate::runner::Workshop;
 use crate::scheduler::Scheduler;
 use crate::settlement::Records;
 use crate::suspects::Suspects;
+use crate::vault::Vault;
 use crate::watcher::Feed;
 
 /// How long a drain waits for what is left once the grace is over: guests end within milliseconds, their tasks have
@@ -51,6 +52,8 @@ pub struct HostOptions {
     pub replicas: u32,
     /// The most a queue may set; a record that asks for more is served with these.
     pub ceilings: Ceilings,
+    /// The files that hold the tenants' secrets.
+    pub secrets: SecretFiles,
 }
 
 /// Why a host could not start.
@@ -181,7 +184,8 @@ impl Host {
         let scheduler =
             Scheduler::new(options.slots, options.memory, u32::try_from(cores).unwrap_or(u32::MAX));
         let dispatcher = Dispatcher::start(scheduler, metrics.clone());
-        let roster = Roster::new(shared.clone(), dispatcher);
+        let vault = Vault::open(options.secrets.clone()).await;
+        let roster = Roster::new(shared.clone(), dispatcher, vault);
         let roster = tokio::spawn(roster.run(Tenants::new(&nats), shared.leaving.clone()));
         let leader = tokio::spawn(leader::lead(
             nats.clone(),

@@ -13,6 +13,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt as _, StreamExt as _};
 use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue};
 use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_bytes};
+use saggar_sandbox::Granted;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +24,7 @@ use crate::metrics::QueueMetrics;
 use crate::pace::Pace;
 use crate::runner::Runner;
 use crate::unit;
+use crate::vault::SecretValues;
 
 /// How long one standing request waits for a task before it is made anew.
 const STAND: Duration = Duration::from_secs(30);
@@ -45,6 +47,8 @@ const BLOCKED_LOOK: Duration = Duration::from_millis(250);
 pub(crate) struct LaneConfig {
     pub(crate) spec: QueueSpec,
     pub(crate) digest: Option<Digest>,
+    /// The values of the granted secrets, as far as this host knows them.
+    pub(crate) secrets: SecretValues,
 }
 
 /// A lane before it has found its queue.
@@ -115,7 +119,7 @@ impl Lane {
     /// The runner for these settings; nothing if they changed or the lane was stopped before it was ready.
     async fn get_ready(&mut self, config: LaneConfig) -> Option<Arc<Runner>> {
         let (tenant, queue) = (self.tenant.clone(), self.queue.clone());
-        let LaneConfig { mut spec, digest } = config;
+        let LaneConfig { mut spec, digest, secrets } = config;
         let lowered = self.host.ceilings.lowered(&spec.limits);
         if lowered != spec.limits {
             tracing::warn!(%tenant, %queue, asked = ?spec.limits, served = ?lowered, "limits above this host's");
@@ -133,6 +137,11 @@ impl Lane {
             self.changed().await;
             return None;
         };
+        let granted = Granted::new(spec.grants.clone(), &secrets);
+        for secret in granted.unknown_secrets() {
+            tracing::warn!(%tenant, %queue, %secret, "granted, and this host has no value for it");
+        }
+        let granted = Arc::new(granted);
         let workshop = self.host.workshop.clone();
         let mut pause = RETRY_MIN;
         loop {
@@ -142,7 +151,9 @@ impl Lane {
                 () = self.stop.cancelled() => return None,
             };
             match made {
-                Ok(program) => return Some(Arc::new(Runner { spec, digest: Some(digest), program })),
+                Ok(program) => {
+                    return Some(Arc::new(Runner { spec, digest: Some(digest), program, granted }));
+                }
                 Err(error) => {
                     tracing::warn!(%tenant, %queue, plugin = %spec.plugin, %error, "the plugin is not ready");
                     if self.pause(pause).await {

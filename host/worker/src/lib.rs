@@ -20,6 +20,7 @@ pub mod scheduler;
 mod settlement;
 mod suspects;
 mod unit;
+mod vault;
 mod watcher;
 
 pub use host::{Drained, Host, HostError, HostOptions};

@@ -10,7 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use saggar_model::{Outcome, QueueName, Receipt, TenantName};
+use saggar_model::{Capability, Outcome, QueueName, Receipt, TenantName};
 use saggar_sandbox::CacheStats;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -29,6 +29,13 @@ struct OutcomeLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CacheLabels {
     event: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DenialLabels {
+    tenant: String,
+    queue: String,
+    grant: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +81,7 @@ pub struct Metrics {
     repeated: Family<QueueLabels, Counter>,
     lost_leases: Family<QueueLabels, Counter>,
     suspects: Family<SuspectLabels, Counter>,
+    denials: Family<DenialLabels, Counter>,
     settled: Counter,
     cache: Family<CacheLabels, Counter>,
     pub(crate) running: Gauge,
@@ -101,6 +109,7 @@ impl Metrics {
             repeated: Family::default(),
             lost_leases: Family::default(),
             suspects: Family::default(),
+            denials: Family::default(),
             settled: Counter::default(),
             cache: Family::default(),
             running: Gauge::default(),
@@ -131,6 +140,11 @@ impl Metrics {
             "suspects",
             "Deliveries of tasks that hosts were lost with, by what became of them",
             metrics.suspects.clone(),
+        );
+        registry.register(
+            "denials",
+            "Calls of guests that were denied, by the grant that would have allowed them",
+            metrics.denials.clone(),
         );
         registry.register(
             "settled",
@@ -190,6 +204,7 @@ impl Metrics {
         QueueMetrics(Arc::new(Handles {
             outcomes,
             suspects,
+            denials: self.denials.clone(),
             duration: self.duration.get_or_create_owned(&labels),
             queued: self.queued.get_or_create_owned(&labels),
             fuel: self.fuel.get_or_create_owned(&labels),
@@ -197,6 +212,7 @@ impl Metrics {
             repeated: self.repeated.get_or_create_owned(&labels),
             lost_leases: self.lost_leases.get_or_create_owned(&labels),
             settled: self.settled.clone(),
+            labels,
         }))
     }
 }
@@ -216,6 +232,9 @@ struct Handles {
     repeated: Counter,
     lost_leases: Counter,
     settled: Counter,
+    /// Most queues never have one, so that each is made when it is counted.
+    denials: Family<DenialLabels, Counter>,
+    labels: QueueLabels,
 }
 
 impl QueueMetrics {
@@ -236,6 +255,13 @@ impl QueueMetrics {
         if let Some(counter) = at.and_then(|at| self.0.suspects.get(at)) {
             counter.inc();
         }
+    }
+
+    /// A guest tried what was not granted.
+    pub(crate) fn denied(&self, capability: Capability) {
+        let QueueLabels { tenant, queue } = self.0.labels.clone();
+        let labels = DenialLabels { tenant, queue, grant: capability.as_str() };
+        self.0.denials.get_or_create(&labels).inc();
     }
 
     /// A delivery said how many tasks wait behind it.
@@ -283,6 +309,7 @@ mod tests {
         let queue = metrics.of_queue(&"acme".parse().unwrap(), &"hello".parse().unwrap());
         queue.attempt(Outcome::TimedOut, &Receipt { fuel: 7, ..Receipt::default() });
         queue.suspect(SuspectFate::GivenBack);
+        queue.denied(Capability::Kv);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
@@ -293,6 +320,7 @@ mod tests {
             "saggar_queue_pending",
             "saggar_suspects_total{tenant=\"acme\",queue=\"hello\",fate=\"given-back\"} 1",
             "saggar_suspects_total{tenant=\"acme\",queue=\"hello\",fate=\"dead-lettered\"} 0",
+            "saggar_denials_total{tenant=\"acme\",queue=\"hello\",grant=\"kv\"} 1",
             "saggar_settled_total 0",
             "saggar_tasks_running 0",
             "saggar_host_slots 0",

@@ -17,6 +17,7 @@ use crate::dispatch::Dispatcher;
 use crate::host::Shared;
 use crate::lane::{Lane, LaneConfig};
 use crate::scheduler::LaneId;
+use crate::vault::Vault;
 
 /// How often all records are read again, should a change have been missed.
 const READ_AGAIN: Duration = Duration::from_secs(30);
@@ -35,11 +36,12 @@ pub(crate) struct Roster {
     served: HashMap<Key, Served>,
     lanes: JoinSet<()>,
     opened: u64,
+    vault: Vault,
 }
 
 impl Roster {
-    pub(crate) fn new(host: Arc<Shared>, dispatcher: Dispatcher) -> Self {
-        Self { host, dispatcher, served: HashMap::new(), lanes: JoinSet::new(), opened: 0 }
+    pub(crate) fn new(host: Arc<Shared>, dispatcher: Dispatcher, vault: Vault) -> Self {
+        Self { host, dispatcher, served: HashMap::new(), lanes: JoinSet::new(), opened: 0, vault }
     }
 
     /// Follows the records until `stop`, then closes all lanes and waits until none holds a task that was not
@@ -54,6 +56,7 @@ impl Roster {
                 () = stop.cancelled() => break,
                 Some(change) = changes.next() => self.take(change),
                 _ = again.tick() => self.read_again(&tenants).await,
+                () = self.vault.changed() => self.read_again(&tenants).await,
                 Some(_) = self.lanes.join_next(), if !self.lanes.is_empty() => {}
             }
         }
@@ -90,7 +93,8 @@ impl Roster {
         let tenant = &record.spec.name;
         self.keep_only(tenant, |queue| record.spec.queues.contains_key(queue));
         for (queue, spec) in &record.spec.queues {
-            let config = LaneConfig { digest: record.digest(&spec.plugin), spec: spec.clone() };
+            let secrets = self.vault.secrets(tenant, &spec.grants);
+            let config = LaneConfig { digest: record.digest(&spec.plugin), spec: spec.clone(), secrets };
             match self.served.get(&(tenant.clone(), queue.clone())) {
                 Some(served) => {
                     served.config.send_if_modified(|current| {

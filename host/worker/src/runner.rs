@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use saggar_jetstream::{Plugins, PluginsError};
 use saggar_model::{Digest, PluginId, QueueSpec};
-use saggar_sandbox::{CompileError, Plugin, PluginCache};
+use saggar_sandbox::{CompileError, Granted, Plugin, PluginCache};
 use tokio::sync::OnceCell;
 
 use crate::metrics::{Metrics, Stopwatch};
@@ -22,6 +22,8 @@ pub(crate) struct Runner {
     pub(crate) spec: QueueSpec,
     pub(crate) digest: Option<Digest>,
     pub(crate) program: Program,
+    /// What its tasks may do beyond computing.
+    pub(crate) granted: Arc<Granted>,
 }
 
 /// Whether there is something to run.

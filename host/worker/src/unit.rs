@@ -277,7 +277,8 @@ async fn run(
         );
     }
     let limits = runner.spec.limits.tightened(task.headers.timeout);
-    let request = Request { task: task.clone(), attempt, limits };
+    let granted = runner.granted.clone();
+    let request = Request { task: task.clone(), attempt, limits, granted };
     let stop = async {
         host.leaving_now.cancelled().await;
         StopReason::Interrupted

@@ -4,9 +4,10 @@
 //! dropped, as everything is that nobody waits for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use saggar_jetstream::Events;
-use saggar_model::{EventKind, QueueName, Task, TaskId, TenantName};
+use saggar_model::{Capability, EventKind, QueueName, Task, TaskId, TenantName, escape};
 use saggar_sandbox::{LogLine, LogSource, Services};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -56,11 +57,13 @@ pub(crate) struct Watcher {
     lane: Arc<OpenLane>,
     task: TaskId,
     attempt: u32,
+    /// A bit for each capability that was denied.
+    denied: AtomicU8,
 }
 
 impl Watcher {
     pub(crate) fn new(lane: Arc<OpenLane>, task: &Task, attempt: u32) -> Arc<Self> {
-        Arc::new(Self { lane, task: task.id.clone(), attempt })
+        Arc::new(Self { lane, task: task.id.clone(), attempt, denied: AtomicU8::new(0) })
     }
 
     fn publish(&self, kind: EventKind, body: Value) {
@@ -95,5 +98,16 @@ impl Services for Watcher {
 
     fn cancelled(&self) -> bool {
         self.lane.host.leaving.is_cancelled()
+    }
+
+    fn denied(&self, capability: Capability, target: &str) {
+        let OpenLane { tenant, queue, metrics, .. } = &*self.lane;
+        metrics.denied(capability);
+        // Once an attempt: a guest that tries a million times is to fill no log.
+        let this = 1 << capability as u8;
+        if self.denied.fetch_or(this, Ordering::Relaxed) & this == 0 {
+            let target = escape(target);
+            tracing::warn!(%tenant, %queue, task = %self.task, grant = %capability, target, "denied");
+        }
     }
 }

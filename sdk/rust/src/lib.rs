@@ -68,6 +68,7 @@ mod json;
 mod error;
 mod reason;
 
+pub mod config;
 pub mod context;
 pub mod logging;
 pub mod progress;

@@ -25,6 +25,7 @@
 //! Limits are not tested here: for fuel, memory and time there are the plugin's `cases/*.toml` and `saggar test`.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,6 +45,7 @@ pub struct Context {
     pub(crate) queue: String,
     pub(crate) attempt: u32,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) config: BTreeMap<String, String>,
     pub(crate) deadline: Duration,
     pub(crate) cancelled: bool,
     pub(crate) reports: Rc<RefCell<Vec<Report>>>,
@@ -60,6 +62,7 @@ impl Context {
             queue: "test".to_owned(),
             attempt: 1,
             headers: Vec::new(),
+            config: BTreeMap::new(),
             deadline: DEFAULT_TIMEOUT,
             cancelled: false,
             reports: Rc::default(),
@@ -106,6 +109,14 @@ impl Context {
     #[must_use]
     pub fn content_type(self, media_type: impl Into<String>) -> Self {
         self.header("Content-Type", media_type)
+    }
+
+    /// Sets a value of the queue's configuration, or a secret. Without any, reading the configuration is denied, as it
+    /// is where nothing is granted.
+    #[must_use]
+    pub fn config(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.config.insert(key.into(), value.into());
+        self
     }
 
     /// Sets the time that is left. It stands still during the test.
@@ -190,7 +201,7 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{context, progress};
+    use crate::{config, context, progress};
 
     #[test]
     fn a_handler_sees_the_context_it_runs_in() {
@@ -215,6 +226,17 @@ mod tests {
             assert_eq!(context::headers().len(), 2);
             assert_eq!(context::deadline(), Duration::from_secs(2));
             assert!(progress::cancelled());
+        });
+    }
+
+    #[test]
+    fn configuration_is_denied_unless_the_context_has_some() {
+        let denied = Context::new().run(|| config::get("size")).unwrap_err();
+        assert!(denied.to_string().starts_with("denied: "), "{denied}");
+        Context::new().config("size", "10").config("a", "b").run(|| {
+            assert_eq!(config::get("size"), Ok(Some("10".to_owned())));
+            assert_eq!(config::get("weight"), Ok(None));
+            assert_eq!(config::all().unwrap().len(), 2);
         });
     }
 

@@ -7,7 +7,9 @@ use clap::Subcommand;
 use owo_colors::{OwoColorize, Style};
 use saggar_jetstream::{Declared, Fault, PluginInfo, Plugins, PluginsError};
 use saggar_model::config::PluginFile;
-use saggar_model::{Digest, PluginName, PluginRef, PluginVersion, escape, format_bytes};
+use saggar_model::{
+    Digest, PluginName, PluginRef, PluginVersion, QueueName, TenantRecord, escape, format_bytes,
+};
 use saggar_sandbox::{Inspection, inspect};
 use serde::Serialize;
 use serde_json::json;
@@ -225,6 +227,22 @@ async fn list(tenant: &TenantFlag, flags: &ConnectionFlags, console: Console) ->
     Ok(Exit::Success)
 }
 
+/// What a queue grants to the plugin it runs.
+#[derive(Debug, Serialize)]
+struct QueueGrants {
+    queue: QueueName,
+    grants: Vec<String>,
+}
+
+/// A component, and what is known about it.
+struct Inspected {
+    title: String,
+    inspection: Inspection,
+    wants: Vec<String>,
+    /// The tenant's queues that run it; nothing for a file, which no queue runs.
+    granted: Vec<QueueGrants>,
+}
+
 async fn execute_inspect(
     plugin: &str,
     tenant: &TenantFlag,
@@ -232,50 +250,89 @@ async fn execute_inspect(
     console: Console,
 ) -> Result<Exit, Failure> {
     let file = Path::new(plugin);
-    let (title, inspection, wants) = match plugin.parse::<PluginRef>() {
-        Ok(reference) if !file.exists() => {
-            let tenant = tenant.get()?;
-            let nats = connection::connect(flags, console).await?;
-            let plugins = Plugins::new(&nats);
-            let found = match plugins.resolve(&tenant, &reference).await {
-                Err(PluginsError::Request(error)) if error.fault() == Fault::NotFound => None,
-                found => found?,
-            };
-            let info = found.ok_or_else(|| {
-                Failure::new(Kind::NotFound, format!("tenant {tenant} has no plugin {reference}"))
-                    .advice(format!("See `saggar plugin ls --tenant {tenant}`."))
-            })?;
-            let wasm = plugins.fetch(&info.digest).await?;
-            (format!("{}@{}", info.name, info.version), inspect(&wasm)?, info.declared.wants)
-        }
-        _ => {
-            let component = component::read(file)?;
-            let manifest = manifest::find(file, Path::new("")).and_then(|path| manifest::read(&path).ok());
-            let title = manifest.as_ref().map(|manifest| format!("{}@{}", manifest.name, manifest.version));
-            let wants = manifest.map(|manifest| manifest.wants).unwrap_or_default();
-            (title.unwrap_or_else(|| plugin.to_owned()), component.inspection, wants)
-        }
+    let inspected = match plugin.parse::<PluginRef>() {
+        Ok(reference) if !file.exists() => inspect_pushed(&reference, tenant, flags, console).await?,
+        _ => inspect_file(file)?,
     };
+    let Inspected { title, inspection, wants, granted } = &inspected;
     let data = json!({
-        "plugin": title, "digest": inspection.digest, "size": inspection.size, "memory": inspection.memory, "imports": inspection.imports,
-        "exports": inspection.exports, "wants": wants,
+        "plugin": title, "digest": inspection.digest, "size": inspection.size, "memory": inspection.memory,
+        "imports": inspection.imports, "exports": inspection.exports, "wants": wants, "granted": granted,
     });
-    console.answer(data, described(&title, &inspection, &wants))?;
+    console.answer(data, described(&inspected))?;
     Ok(Exit::Success)
 }
 
-fn described(title: &str, inspection: &Inspection, wants: &[String]) -> String {
+fn inspect_file(file: &Path) -> Result<Inspected, Failure> {
+    let component = component::read(file)?;
+    let manifest = manifest::find(file, Path::new("")).and_then(|path| manifest::read(&path).ok());
+    let title = match &manifest {
+        Some(PluginFile { name, version, .. }) => format!("{name}@{version}"),
+        None => file.display().to_string(),
+    };
+    let wants = manifest.map(|manifest| manifest.wants).unwrap_or_default();
+    Ok(Inspected { title, inspection: component.inspection, wants, granted: Vec::new() })
+}
+
+async fn inspect_pushed(
+    reference: &PluginRef,
+    tenant: &TenantFlag,
+    flags: &ConnectionFlags,
+    console: Console,
+) -> Result<Inspected, Failure> {
+    let tenant = tenant.get()?;
+    let nats = connection::connect(flags, console).await?;
+    let plugins = Plugins::new(&nats);
+    let found = match plugins.resolve(&tenant, reference).await {
+        Err(PluginsError::Request(error)) if error.fault() == Fault::NotFound => None,
+        found => found?,
+    };
+    let info = found.ok_or_else(|| {
+        Failure::new(Kind::NotFound, format!("tenant {tenant} has no plugin {reference}"))
+            .advice(format!("See `saggar plugin ls --tenant {tenant}`."))
+    })?;
+    let inspection = inspect(&plugins.fetch(&info.digest).await?)?;
+    let granted = match connection::tenant(&nats, &tenant).await {
+        Ok(entry) => granted(&entry.record, &info.digest),
+        // A plugin may be there before its tenant's file is applied.
+        Err(failure) if failure.kind == Kind::NotFound => Vec::new(),
+        Err(failure) => return Err(failure),
+    };
+    let title = format!("{}@{}", info.name, info.version);
+    Ok(Inspected { title, inspection, wants: info.declared.wants, granted })
+}
+
+fn granted(record: &TenantRecord, digest: &Digest) -> Vec<QueueGrants> {
+    let queues = record.spec.queues.iter();
+    queues
+        .filter(|(_, spec)| record.digest(&spec.plugin) == Some(*digest))
+        .map(|(queue, spec)| QueueGrants { queue: queue.clone(), grants: spec.grants.summary() })
+        .collect()
+}
+
+fn described(inspected: &Inspected) -> String {
+    let Inspected { title, inspection, wants, granted } = inspected;
     let dim = Style::new().dimmed();
     let mut lines = vec![escape(title).bold().to_string()];
     lines.push(format!("  digest   {}", inspection.digest));
     lines.push(format!("  size     {}", format_bytes(inspection.size)));
     lines.push(format!("  memory   {} from the start", format_bytes(inspection.memory)));
-    for (name, values) in
-        [("exports", &inspection.exports[..]), ("imports", &inspection.imports[..]), ("wants", wants)]
-    {
+    let granted: Vec<String> = granted.iter().map(shown).collect();
+    let lists = [
+        ("exports", &inspection.exports),
+        ("imports", &inspection.imports),
+        ("wants", wants),
+        ("granted", &granted),
+    ];
+    for (name, values) in lists {
         let first = values.first().map_or_else(|| "nothing".style(dim).to_string(), |value| escape(value));
         lines.push(format!("  {name:<8} {first}"));
         lines.extend(values.iter().skip(1).map(|value| format!("           {}", escape(value))));
     }
     lines.join("\n")
+}
+
+fn shown(QueueGrants { queue, grants }: &QueueGrants) -> String {
+    let grants = if grants.is_empty() { "nothing".to_owned() } else { grants.join("; ") };
+    format!("queue {queue}: {grants}")
 }

@@ -50,6 +50,8 @@ struct Row {
     running: u64,
     concurrency: u32,
     weight: u32,
+    /// What its tasks may do beyond computing, without the values of the configuration.
+    grants: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -82,6 +84,7 @@ impl table::Row for Row {
         Column::number("concurrency"),
         Column::number("weight"),
         Column::text("state"),
+        Column::text("grants"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -93,6 +96,7 @@ impl table::Row for Row {
             self.concurrency.into(),
             self.weight.into(),
             self.state.cell(),
+            granted(&self.grants),
         ]
     }
 }
@@ -134,7 +138,16 @@ async fn row(nats: &Nats, tenant: &TenantName, queue: QueueName, spec: QueueSpec
         running: depth.map_or(0, |depth| depth.running),
         concurrency: spec.concurrency,
         weight: spec.weight,
+        grants: spec.grants.summary(),
     })
+}
+
+fn granted(grants: &[String]) -> Cell {
+    if grants.is_empty() {
+        Cell::styled("none", Style::new().dimmed())
+    } else {
+        Cell::from(grants.join("; "))
+    }
 }
 
 /// How full a queue is; nothing, if no host has made it yet.

@@ -1,11 +1,13 @@
 //! `saggar run`: one task, here, with real limits and no NATS.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use saggar_model::{Ceilings, Limits, PluginId, parse_bytes, parse_duration};
-use saggar_sandbox::StopReason;
+use saggar_model::config::parse_grants;
+use saggar_model::{Ceilings, Limits, PluginId, SecretGrant, SecretValue, parse_bytes, parse_duration};
+use saggar_sandbox::{Granted, StopReason};
 
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
@@ -21,7 +23,9 @@ The output goes to standard output; log lines, outcome and receipt go to standar
 Examples:
   saggar run thumbnail.wasm --input photo.jpg > thumbnail.jpg
   echo '{\"name\":\"Ada\"}' | saggar run hello.wasm --input -
-  saggar run hello.wasm --fuel 1000            # ends as out-of-fuel, exit code 1";
+  saggar run hello.wasm --fuel 1000            # ends as out-of-fuel, exit code 1
+  saggar run resize.wasm --grant config.size=200x200 --grant kv
+  API_TOKEN_FILE=token.txt saggar run fetch.wasm --grant secrets=API_TOKEN";
 
 /// The arguments of `saggar run`.
 #[derive(Debug, clap::Args)]
@@ -42,6 +46,10 @@ pub struct Arguments {
     /// A header of the task; can be repeated.
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<Header>,
+
+    /// What the attempt may do beyond computing, as a line of [queue.grants]; can be repeated.
+    #[arg(long = "grant", value_name = "GRANT", help_heading = "Grants")]
+    grants: Vec<String>,
 
     /// What the attempt may use.
     #[command(flatten)]
@@ -115,18 +123,39 @@ fn parse_fuel(text: &str) -> Result<u64, String> {
 /// There is no such plugin or input, or the plugin is none.
 pub async fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
     let limits = arguments.limits.limits()?;
+    let granted = granted(&arguments.grants, |name| std::env::var_os(name).map(PathBuf::from))?;
     let component = component::read(&arguments.plugin)?;
     let payload = arguments.input.as_deref().map(payload::read).transpose()?.unwrap_or_default();
     let headers = with_content_type(arguments.content_type.as_deref(), &arguments.headers);
 
     let local = Local::new(console)?;
     let plugin = local.prepare(&component).await?;
-    let task = LocalTask { payload, headers, limits };
+    let task = LocalTask { payload, headers, limits, granted };
     let name = name_of(&arguments.plugin);
     let result = local.attempt(&plugin, name, task, Arc::new(Live::new(console)), interrupted()).await;
     // What went over the log limit was not shown.
     let stderr = if result.receipt.log_bytes > limits.log { Stderr::Unseen } else { Stderr::Seen };
     report::write(console, &local::tenant(), &result, stderr)
+}
+
+/// What these grants stand for here. The value of a secret `NAME` is in the file that the variable `NAME_FILE` names.
+fn granted(grants: &[String], variable: impl Fn(&str) -> Option<PathBuf>) -> Result<Arc<Granted>, Failure> {
+    let grants = parse_grants(grants.iter().map(String::as_str))
+        .map_err(|problems| Failure::new(Kind::Usage, problems.to_string()))?;
+    let mut values = BTreeMap::new();
+    for SecretGrant { name, .. } in &grants.secrets {
+        let variable_name = format!("{name}_FILE");
+        let file = variable(&variable_name).ok_or_else(|| {
+            Failure::new(Kind::Usage, format!("nothing says what the secret {name} is"))
+                .advice(format!("Set {variable_name} to a file that holds it."))
+        })?;
+        let bytes = std::fs::read(&file).map_err(|error| Failure::file(&file, "read", &error))?;
+        let value = SecretValue::from_file(&bytes).map_err(|unfit| {
+            Failure::new(Kind::Usage, format!("the secret {name} in {} {unfit}", file.display()))
+        })?;
+        values.insert(name.clone(), value);
+    }
+    Ok(Arc::new(Granted::new(grants, &values)))
 }
 
 /// What the plugin is called, by its manifest or else by its file.
@@ -162,6 +191,23 @@ mod tests {
             text.contains("--fuel must be more than 0") && text.contains("--max-output is 1.0 TiB"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_value_of_a_secret_comes_from_the_file_that_a_variable_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "a-secret-token\n").unwrap();
+        let grants = ["secrets=API_TOKEN".to_owned()];
+        let variable = |name: &str| (name == "API_TOKEN_FILE").then(|| file.clone());
+        let known = granted(&grants, variable).unwrap();
+        assert_eq!(known.unknown_secrets().count(), 0);
+
+        let failure = granted(&grants, |_| None).unwrap_err().to_string();
+        assert!(failure.contains("API_TOKEN"), "{failure}");
+        std::fs::write(&file, "short").unwrap();
+        let failure = granted(&grants, variable).unwrap_err().to_string();
+        assert!(failure.contains("shorter than 6 bytes") && !failure.contains("short\n"), "{failure}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 mod border;
 mod broken;
 mod canary;
+mod configuration;
 mod flood;
+mod secrets;
 mod stage;
 mod time;

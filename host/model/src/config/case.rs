@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::{Ceilings, Limits, Outcome};
+use crate::{Ceilings, Grants, Limits, Outcome, SecretName, SecretValue};
 
+use super::grants::read_grants;
 use super::problem::Problems;
-use super::reader::Document;
+use super::reader::{Document, Section};
 use super::tenant::read_limits;
 use super::value::Parsed;
 
@@ -21,6 +22,10 @@ pub struct CaseFile {
     pub headers: BTreeMap<String, String>,
     /// What the attempt may use.
     pub limits: Limits,
+    /// What it may do beyond computing.
+    pub grants: Grants,
+    /// Values for the secrets that are granted: for tests, so that they stand in the case itself.
+    pub secrets: BTreeMap<SecretName, SecretValue>,
     /// What should happen.
     pub expect: Expectation,
 }
@@ -69,6 +74,8 @@ impl CaseFile {
         let headers = section.optional("headers").unwrap_or_default();
         section.finish();
         let limits = read_limits(root.section("limits"), &Ceilings::default());
+        let grants = read_grants(root.section("grants"));
+        let secrets = read_secrets(&mut root);
         let mut section = root.section("expect");
         let outcome = section.required::<Parsed<Outcome>>("outcome");
         let expect = outcome.map(|Parsed(outcome)| Expectation {
@@ -87,8 +94,29 @@ impl CaseFile {
             (_, Some(file)) => CaseInput::File(file),
             (text, None) => CaseInput::Text(text.unwrap_or_default()),
         };
-        document.finish(expect.map(|expect| Self { input, content_type, headers, limits, expect }))
+        document.finish(expect.map(|expect| Self {
+            input,
+            content_type,
+            headers,
+            limits,
+            grants,
+            secrets,
+            expect,
+        }))
     }
+}
+
+fn read_secrets(root: &mut Section) -> BTreeMap<SecretName, SecretValue> {
+    let written: BTreeMap<String, String> = root.or("secrets", BTreeMap::new());
+    let mut secrets = BTreeMap::new();
+    for (name, value) in written {
+        match (name.parse(), SecretValue::from_file(value.as_bytes())) {
+            (Ok(name), Ok(value)) => drop(secrets.insert(name, value)),
+            (Err(error), _) => root.problem("secrets", format!("cannot be read: {error}")),
+            (_, Err(unfit)) => root.problem("secrets", format!("cannot be read: {name} {unfit}")),
+        }
+    }
+    secrets
 }
 
 #[cfg(test)]
@@ -105,6 +133,18 @@ mod tests {
         assert_eq!(case.input, CaseInput::Text("{}".to_owned()));
         assert_eq!(case.limits.fuel, 7);
         assert_eq!(case.expect.outcome, Outcome::OutOfFuel);
+    }
+
+    #[test]
+    fn a_case_may_grant_what_the_plugin_asks_for() {
+        let text = "[grants]\nsecrets = ['TOKEN']\nconfig.size = '10'\n[secrets]\nTOKEN = 'a-test-token'\n\
+                    [expect]\noutcome = 'succeeded'\n";
+        let case = CaseFile::parse("case.toml", text).unwrap();
+        assert_eq!(case.grants.summary(), ["config: size", "secrets: TOKEN"]);
+        assert_eq!(case.secrets[&"TOKEN".parse().unwrap()].reveal(), "a-test-token");
+        let text = "[secrets]\nTOKEN = 'short'\n[expect]\noutcome = 'succeeded'\n";
+        let problems = CaseFile::parse("case.toml", text).unwrap_err().to_string();
+        assert!(problems.contains("TOKEN is shorter than 6 bytes"), "{problems}");
     }
 
     #[test]

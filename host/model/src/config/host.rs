@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Ceilings, Limits};
+use crate::{Ceilings, Limits, SecretFiles};
 
 use super::problem::Problems;
 use super::reader::{Document, Overrides, Section};
@@ -20,6 +20,8 @@ pub struct HostConfig {
     pub host: WorkerConfig,
     /// The most a queue may set.
     pub ceilings: Ceilings,
+    /// The files that hold the tenants' secrets.
+    pub secrets: SecretFiles,
     /// Health and metrics.
     pub admin: AdminConfig,
     /// How the log looks.
@@ -117,6 +119,7 @@ impl HostConfig {
         let ceilings = Ceilings(limits_or(&mut limits, &Ceilings::default().0));
         check_ceilings(&limits, &ceilings.0);
         limits.finish();
+        let secrets = root.or("secrets", SecretFiles::new());
         let mut admin = root.section("admin");
         let Parsed(listen) = admin.or("listen", Parsed(AdminConfig::default().listen));
         admin.finish();
@@ -125,7 +128,7 @@ impl HostConfig {
         log.finish();
         root.finish();
         let admin = AdminConfig { listen };
-        document.finish(Some(Self { nats, host, ceilings, admin, log: format }))
+        document.finish(Some(Self { nats, host, ceilings, secrets, admin, log: format }))
     }
 }
 

@@ -1,14 +1,17 @@
 //! Files in TOML, read so that every mistake is reported at once, with its line and the key it is about.
 
 mod case;
+mod grants;
 mod host;
 mod plugin;
 mod problem;
 mod reader;
+mod secrets;
 mod tenant;
 mod value;
 
 pub use case::{CaseFile, CaseInput, Expectation};
+pub use grants::parse_grants;
 pub use host::{AdminConfig, HostConfig, LogFormat, NatsConfig, WorkerConfig};
 pub use plugin::PluginFile;
 pub use problem::{Problem, Problems};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::{Ceilings, Limits, QueueName, QueueSpec, Quota, RetryPolicy, TenantSpec};
 
+use super::grants::read_grants;
 use super::problem::Problems;
 use super::reader::{Document, Section};
 use super::value::{Bytes, Parsed};
@@ -63,14 +64,17 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
     let events = section.or("events", false);
     let limits = read_limits(section.section("limits"), ceilings);
     let retry = read_retry(section.section("retry"));
-    refuse_grants(section.section("grants"));
+    let grants = read_grants(section.section("grants"));
     let (Some(Parsed(name)), Some(Parsed(plugin))) = (name, plugin) else { return section.finish() };
     if queues.contains_key(&name) {
         section.problem("name", format!("`{name}` is used by an earlier queue of this file"));
     }
     section.finish();
     let results_ttl = results_ttl.as_secs();
-    queues.insert(name, QueueSpec { plugin, concurrency, weight, results_ttl, once, events, limits, retry });
+    queues.insert(
+        name,
+        QueueSpec { plugin, concurrency, weight, results_ttl, once, events, limits, retry, grants },
+    );
 }
 
 /// Reads limits, and records every one that the host would not serve.
@@ -109,19 +113,6 @@ fn read_retry(mut section: Section) -> RetryPolicy {
     }
     section.finish();
     retry
-}
-
-/// Nothing can be granted by this version, and a grant that is silently ignored would look like one that holds.
-fn refuse_grants(mut section: Section) {
-    for capability in ["config", "secrets", "kv", "blobs", "http", "submit", "clock"] {
-        if section.has(capability) {
-            section.problem(
-                capability,
-                "cannot be granted: this version gives plugins clocks, random and logging only",
-            );
-        }
-    }
-    section.finish();
 }
 
 #[cfg(test)]
@@ -198,11 +189,5 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
     fn two_queues_of_one_name_are_refused() {
         let text = "[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[[queue]]\nname='q'\nplugin='p@2'";
         assert!(parse(text).unwrap_err().to_string().contains("used by an earlier queue"));
-    }
-
-    #[test]
-    fn a_grant_that_would_not_hold_is_refused() {
-        let text = "[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[queue.grants]\nkv = true";
-        assert!(parse(text).unwrap_err().to_string().contains("`queue.grants.kv` cannot be granted"));
     }
 }

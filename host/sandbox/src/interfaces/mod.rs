@@ -1,6 +1,7 @@
 //! Saggar's own interfaces, each in a file of its own and of the same shape: what it may see of the state, the
 //! functions of the WIT, and nothing else. `wit/` is the contract they serve.
 
+mod config;
 mod context;
 mod logging;
 mod lookup;
@@ -27,6 +28,7 @@ pub(crate) mod bindings {
 /// Adds all of them to a linker, as guests of the sandbox see them.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     add_to_linker(linker)?;
+    bindings::wasi::config::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     // In place of the standard ones: these charge for what they are asked to do.
     linker.allow_shadowing(true);
     lookup::add_to_linker(linker)?;
@@ -36,7 +38,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Adds Saggar's own, and the standard ones that toolchains pull in as wasmtime has them.
+/// Adds what every plugin has: Saggar's own, and the standard ones that toolchains pull in as wasmtime has them.
 pub(crate) fn add_to_linker<S>(linker: &mut Linker<S>) -> wasmtime::Result<()>
 where
     S: WasiView

@@ -43,6 +43,8 @@ impl Host for State {
     fn report(&mut self, fraction: f64, mut message: String) {
         self.charges.call();
         self.charges.bytes(message.len());
+        // Before it is cut: a half of a secret would not be found.
+        message = self.granted.redactor.text(&message).into_owned();
         message.truncate(message.floor_char_boundary(MESSAGE_MAX_BYTES));
         self.progress.report(&*self.services, Instant::now(), fraction, message);
     }
@@ -56,6 +58,8 @@ impl Host for State {
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use saggar_model::Capability;
 
     use super::*;
     use crate::LogLine;
@@ -73,6 +77,8 @@ mod tests {
         fn cancelled(&self) -> bool {
             false
         }
+
+        fn denied(&self, _: Capability, _: &str) {}
     }
 
     #[test]

@@ -10,7 +10,8 @@ mod world;
 pub(crate) use native::*;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use world::{
-    attempt, cancelled, content_type, deadline, header, headers, log, queue, report, task_id, tenant,
+    all_config, attempt, cancelled, config, content_type, deadline, header, headers, log, queue, report,
+    task_id, tenant,
 };
 #[cfg(target_arch = "wasm32")]
 pub use world::{bindings, for_the_host};

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
+use crate::config::ConfigError;
 use crate::logging::Level;
 use crate::testing::{Context, Log, Report};
 
@@ -73,6 +74,19 @@ pub(crate) fn headers() -> Vec<(String, String)> {
 
 pub(crate) fn deadline() -> Duration {
     ask(|context| context.deadline)
+}
+
+pub(crate) fn config(key: &str) -> Result<Option<String>, ConfigError> {
+    let all = all_config()?;
+    Ok(all.into_iter().find(|(known, _)| known == key).map(|(_, value)| value))
+}
+
+pub(crate) fn all_config() -> Result<Vec<(String, String)>, ConfigError> {
+    let config = ask(|context| context.config.clone());
+    if config.is_empty() {
+        return Err(ConfigError("denied: the test's context has no `config`".to_owned()));
+    }
+    Ok(config.into_iter().collect())
 }
 
 pub(crate) fn report(fraction: f64, message: &str) {

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use bindings::exports::saggar::task::handler;
 use bindings::saggar::task::{context, progress};
+use bindings::wasi::config::store;
 use bindings::wasi::logging::logging;
 
+use crate::config::ConfigError;
 use crate::logging::Level;
 use crate::{Error, Kind, Output};
 
@@ -95,6 +97,20 @@ pub(crate) fn headers() -> Vec<(String, String)> {
 
 pub(crate) fn deadline() -> Duration {
     Duration::from_millis(context::deadline_ms())
+}
+
+pub(crate) fn config(key: &str) -> Result<Option<String>, ConfigError> {
+    store::get(key).map_err(config_error)
+}
+
+pub(crate) fn all_config() -> Result<Vec<(String, String)>, ConfigError> {
+    store::get_all().map_err(config_error)
+}
+
+fn config_error(error: store::Error) -> ConfigError {
+    match error {
+        store::Error::Upstream(text) | store::Error::Io(text) => ConfigError(text),
+    }
 }
 
 pub(crate) fn report(fraction: f64, message: &str) {

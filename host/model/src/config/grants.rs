@@ -1,0 +1,193 @@
+//! `[queue.grants]`: what the operator allows the tasks of a queue.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{ConfigKey, Grants, SecretGrant};
+
+use super::problem::Problems;
+use super::reader::{Document, Item, Node, Section};
+use super::value::FromToml;
+
+/// A value of the configuration is a setting, not a document.
+const CONFIG_VALUE_MAX_BYTES: usize = 16 << 10;
+
+/// Reads grants as the command line has them: lines of `[queue.grants]`, or shorter: `kv` for `kv = true`,
+/// `config.KEY=VALUE` and `secrets=NAME,NAME` without quotes.
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub fn parse_grants<'a>(written: impl IntoIterator<Item = &'a str>) -> Result<Grants, Problems> {
+    let text: Vec<String> = written.into_iter().map(line).collect();
+    let mut document = Document::parse("--grant", &text.join("\n"))?;
+    let grants = read_grants(document.root());
+    document.finish(Some(grants))
+}
+
+/// One grant of the command line, as a line of a file.
+fn line(written: &str) -> String {
+    let Some((key, value)) = written.split_once('=') else { return format!("{written} = true") };
+    let (key, value) = (key.trim(), value.trim());
+    let quoted = |text: &str| toml::Value::from(text.trim()).to_string();
+    if key.starts_with("config.") && !value.starts_with(['"', '\'']) {
+        format!("{key} = {}", quoted(value))
+    } else if key == "secrets" && !value.starts_with('[') {
+        format!("{key} = [{}]", value.split(',').map(quoted).collect::<Vec<_>>().join(", "))
+    } else {
+        written.to_owned()
+    }
+}
+
+/// Reads the grants of a queue.
+pub(super) fn read_grants(mut section: Section) -> Grants {
+    let grants = Grants {
+        config: read_config(&mut section),
+        secrets: read_secrets(&mut section),
+        kv: section.or("kv", false),
+        blobs: section.or("blobs", false),
+        clock: section.or("clock", false),
+    };
+    // A grant that is silently ignored would look like one that holds.
+    for capability in ["http", "submit"] {
+        if section.has(capability) {
+            section.problem(capability, "cannot be granted by this version");
+        }
+    }
+    section.finish();
+    grants
+}
+
+fn read_config(section: &mut Section) -> BTreeMap<ConfigKey, String> {
+    let written: BTreeMap<String, String> = section.or("config", BTreeMap::new());
+    let mut config = BTreeMap::new();
+    for (key, value) in written {
+        if value.len() > CONFIG_VALUE_MAX_BYTES {
+            section.problem("config", format!("`{key}` is longer than {CONFIG_VALUE_MAX_BYTES} bytes"));
+        }
+        match key.parse::<ConfigKey>() {
+            Ok(key) => drop(config.insert(key, value)),
+            Err(error) => section.problem("config", error.to_string()),
+        }
+    }
+    config
+}
+
+fn read_secrets(section: &mut Section) -> BTreeSet<SecretGrant> {
+    let Secrets(written) = section.or("secrets", Secrets(Vec::new()));
+    let mut secrets = BTreeSet::<SecretGrant>::new();
+    for grant in written {
+        if secrets.iter().any(|other| other.name == grant.name) {
+            section.problem("secrets", format!("names {} twice", grant.name));
+        }
+        secrets.insert(grant);
+    }
+    secrets
+}
+
+struct Secrets(Vec<SecretGrant>);
+
+impl FromToml for Secrets {
+    fn from_toml(node: &Node) -> Result<Self, String> {
+        const FORMS: &str = "must be a list of names, or of tables such as \
+                             { name = \"API_TOKEN\", only_to = [\"api.example.com\"] }";
+        let Item::Array(nodes) = &node.item else { return Err(FORMS.to_owned()) };
+        let grants = nodes.iter().map(|node| match &node.item {
+            Item::String(name) => name.parse().map_err(|error: crate::NameError| error.to_string()),
+            Item::Table(entries) => hidden(entries),
+            _ => Err(FORMS.to_owned()),
+        });
+        grants.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn hidden(entries: &[(String, Node)]) -> Result<SecretGrant, String> {
+    let mut name = None;
+    let mut only_to = Vec::new();
+    for (key, node) in entries {
+        match (key.as_str(), &node.item) {
+            ("name", Item::String(text)) => {
+                name = Some(text.parse().map_err(|error: crate::NameError| error.to_string())?);
+            }
+            ("only_to", Item::Array(hosts)) => {
+                only_to = hosts.iter().map(String::from_toml).collect::<Result<_, _>>()?;
+            }
+            ("name" | "only_to", _) => return Err(format!("`{key}` is of the wrong kind")),
+            _ => return Err(format!("`{key}` is not known; known here: name, only_to")),
+        }
+    }
+    let name = name.ok_or("lacks a `name`")?;
+    if only_to.is_empty() {
+        return Err(format!("`only_to` of {name} names no host; write just the name to let guests read it"));
+    }
+    Ok(SecretGrant { name, only_to })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tenant::parse_tenant;
+    use super::*;
+    use crate::Ceilings;
+
+    fn parse(grants: &str) -> Result<Grants, Problems> {
+        let text = format!("[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[queue.grants]\n{grants}");
+        let mut spec = parse_tenant("a.toml", &text, &Ceilings::default())?;
+        Ok(spec.queues.remove(&"q".parse().unwrap()).unwrap().grants)
+    }
+
+    #[test]
+    fn grants_are_read() {
+        let grants = parse(
+            "kv = true\nconfig = { size = '200x200' }\n\
+             secrets = ['API_TOKEN', { name = 'KEY', only_to = ['api.example.com'] }]",
+        )
+        .unwrap();
+        assert_eq!(
+            grants.summary(),
+            ["config: size", "secrets: API_TOKEN, KEY (only to api.example.com)", "kv"]
+        );
+    }
+
+    #[test]
+    fn what_is_not_granted_is_absent() {
+        assert_eq!(parse("").unwrap(), Grants::default());
+        assert_eq!(parse("kv = false").unwrap(), Grants::default());
+    }
+
+    #[test]
+    fn a_command_line_may_be_shorter_than_a_file() {
+        let grants =
+            parse_grants(["kv", "config.size=200x200", "config.n = 1", "secrets=A,B", "clock = true"]);
+        let grants = grants.unwrap();
+        assert_eq!(grants.summary(), ["config: n, size", "secrets: A, B", "kv", "clock"]);
+        assert_eq!(grants.config[&"n".parse().unwrap()], "1");
+        let hidden = parse_grants(["secrets = [{ name = 'A', only_to = ['example.com'] }]"]).unwrap();
+        assert_eq!(hidden.summary(), ["secrets: A (only to example.com)"]);
+    }
+
+    #[test]
+    fn a_mistake_on_the_command_line_is_named() {
+        for (grant, part) in [("kvs", "did you mean `kv`?"), ("kv=1", "`kv` must be"), ("= 1", "--grant")] {
+            let problems = parse_grants([grant]).unwrap_err().to_string();
+            assert!(problems.contains(part), "{part}\nis not in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        for (grants, part) in [
+            ("kvs = true", "`queue.grants.kvs` is not known; did you mean `kv`?"),
+            ("kv = 'yes'", "`queue.grants.kv` must be `true` or `false`"),
+            ("config = { 'a b' = 'x' }", "`a b` is not a valid configuration key"),
+            ("config = { a = 1 }", "must be a table of texts"),
+            ("secrets = 'API_TOKEN'", "must be a list of names"),
+            ("secrets = ['API-TOKEN']", "is not a valid secret name"),
+            ("secrets = ['A', 'A']", "names A twice"),
+            ("secrets = ['A', { name = 'A', only_to = ['x'] }]", "names A twice"),
+            ("secrets = [{ name = 'A' }]", "`only_to` of A names no host"),
+            ("secrets = [{ name = 'A', only = ['x'] }]", "`only` is not known"),
+            ("submit = true", "`queue.grants.submit` cannot be granted"),
+        ] {
+            let problems = parse(grants).unwrap_err().to_string();
+            assert!(problems.contains(part), "{part}\nis not in\n{problems}");
+        }
+    }
+}
