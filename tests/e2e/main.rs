@@ -13,6 +13,7 @@ mod conformance;
 mod crash;
 mod dev;
 mod drain;
+mod grants;
 mod lease;
 mod local;
 mod malformed;

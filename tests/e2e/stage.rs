@@ -32,6 +32,11 @@ impl Stage {
     /// A server with nothing in it. `tenant` is the test's own.
     pub async fn new(tenant: &str) -> Self {
         let server = LocalServer::start(StartOptions::default()).await.expect("a nats-server starts");
+        Self::on(tenant, server).await
+    }
+
+    /// The same on a server that the test started.
+    pub async fn on(tenant: &str, server: LocalServer) -> Self {
         let client = async_nats::connect(server.url()).await.expect("it takes connections");
         let nats = Nats::connect(&Target::at(&server.url()), "test").await.expect("it has JetStream");
         let dir = tempfile::tempdir().expect("there is room for files");

@@ -7,6 +7,7 @@ mod commands;
 mod component;
 mod connection;
 mod console;
+mod core_file;
 mod failure;
 mod header;
 mod local;

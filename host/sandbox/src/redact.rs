@@ -170,6 +170,8 @@ fn aligned(alphabet: &impl base64::Engine, secret: &str, before: usize) -> Vec<u
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+
     use super::*;
 
     const SECRET: &str = "s3cr3t/töken+\"1\"";

@@ -10,6 +10,7 @@ use crate::arguments::ConnectionFlags;
 use crate::cache_dir::cache_dir;
 use crate::connection::connect_to;
 use crate::console::Console;
+use crate::core_file;
 use crate::failure::{Exit, Failure, Kind};
 use crate::service::Service;
 use crate::signals::Signals;
@@ -29,6 +30,8 @@ Every key of the file can be set as SAGGAR_<SECTION>__<KEY>, too, which then tak
   drain = \"30s\"                   # what running tasks get to end, once told to stop
   cache = \"~/.cache/saggar\"
   cache_size = \"4GiB\"             # what compiled plugins may take there
+  [secrets.acme]                  # the secrets of tenant acme, each in a file of its own
+  API_TOKEN_FILE = \"/run/secrets/acme-token\"
   [limits]                        # the most a queue may set: fuel, memory, timeout, output, log
   memory = \"4GiB\"
   [admin]
@@ -64,6 +67,7 @@ pub async fn execute(
     config.nats.url = flags.nats.clone().or(config.nats.url);
     config.nats.creds = flags.creds.clone().or(config.nats.creds);
     telemetry::start(config.log, "info,async_nats=error");
+    core_file::forbid();
     let mut signals = Signals::catch()?;
     let name = config.host.name.clone().unwrap_or_else(machine_name);
     let cache =
