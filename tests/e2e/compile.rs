@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use saggar_conformance::{Guest, around_handler};
-use saggar_harness::{SaggarProcess, eventually, guests};
+use saggar_harness::{SaggarProcess, eventually};
 use saggar_model::Outcome;
 
 use crate::stage::{SOON, Stage, get};
@@ -67,13 +67,15 @@ async fn attack_45_many_tasks_of_a_plugin_that_is_not_compiled_are_one_compilati
 async fn a_queue_whose_plugin_is_not_ready_waits_and_the_others_do_not() {
     let stage = Stage::new("compile-long").await;
     let heavy = heavy(&stage).display().to_string();
-    stage.run(&["plugin", "push", &heavy, "--name", "heavy", "--version", "1.0.0"]).await.expect_code(0);
-    let mut text = format!("[tenant]\nname = '{}'\n", stage.tenant);
-    text += "[[queue]]\nname = 'heavy'\nplugin = 'heavy@1.0.0'\n";
-    let file = stage.write("tenant.toml", &text).display().to_string();
+    // Of one tenant, one component is compiled at a time.
+    let other = "compile-other";
+    let push = ["plugin", "push", &heavy, "--name", "heavy", "--version", "1.0.0", "--tenant", other];
+    stage.run(&push).await.expect_code(0);
+    let text = format!("[tenant]\nname = '{other}'\n[[queue]]\nname = 'heavy'\nplugin = 'heavy@1.0.0'\n");
+    let file = stage.write("other.toml", &text).display().to_string();
     let mut host = host(&stage).await;
     stage.run(&["apply", &file]).await.expect_code(0);
-    stage.publish("heavy", "h", "").await;
+    stage.run(&["task", "submit", "heavy", "", "--id", "h", "--tenant", other]).await.expect_code(0);
     let compiler = eventually("a compile process", SOON, async || compile_process(&host)).await;
 
     // What it may do: neither open anything, nor take more than its share, nor read what the host was told.
@@ -90,10 +92,7 @@ async fn a_queue_whose_plugin_is_not_ready_waits_and_the_others_do_not() {
     assert!(limit("Max address space").expect("it is limited") < 8 << 30);
     assert_eq!(read("environ").expect("it is still compiling"), "");
 
-    let echo = guests::path("echo").display().to_string();
-    stage.run(&["plugin", "push", &echo, "--name", "echo", "--version", "1.0.0"]).await.expect_code(0);
-    stage.write("tenant.toml", &(text + "[[queue]]\nname = 'echo'\nplugin = 'echo@1.0.0'\n"));
-    stage.run(&["apply", &file]).await.expect_code(0);
+    stage.apply(&["echo"], "").await;
     for n in 0..10 {
         stage.publish("echo", &format!("e{n}"), "clay").await;
         assert_eq!(stage.result("echo", &format!("e{n}")).await.outcome, Outcome::Succeeded);
@@ -106,7 +105,7 @@ async fn a_queue_whose_plugin_is_not_ready_waits_and_the_others_do_not() {
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is ours");
     let another = async || compile_process(&host).filter(|again| *again != compiler);
     eventually("another try", SOON, another).await;
-    assert_eq!(stage.result("heavy", "h").await.outcome, Outcome::Succeeded);
+    stage.run(&["task", "wait", "heavy/h", "--tenant", other, "--timeout", "60s"]).await.expect_code(0);
     host.terminate();
     host.wait(SOON).await;
 }

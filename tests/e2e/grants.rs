@@ -110,7 +110,11 @@ async fn a_host_leaves_no_core_file_in_which_to_look_for_secrets() {
     let limits = read("limits");
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("there is a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    assert_eq!(read("coredump_filter").trim().trim_start_matches('0'), "", "nothing of its memory is written");
+    assert_eq!(
+        read("coredump_filter").trim().trim_start_matches('0'),
+        "",
+        "nothing of its memory is written"
+    );
 }
 
 #[tokio::test]

@@ -147,7 +147,7 @@ impl Lane {
         loop {
             // Compiling a language runtime takes half a minute, and a host that leaves does not wait for it.
             let made = tokio::select! {
-                made = workshop.program(digest) => made,
+                made = workshop.program(digest, &tenant) => made,
                 () = self.stop.cancelled() => return None,
             };
             match made {

@@ -19,6 +19,7 @@ mod runner;
 pub mod scheduler;
 mod settlement;
 mod suspects;
+mod turns;
 mod unit;
 mod vault;
 mod watcher;

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use saggar_jetstream::{Plugins, PluginsError};
-use saggar_model::{Digest, PluginId, QueueSpec};
-use saggar_sandbox::{CompileError, Granted, Plugin, PluginCache};
+use saggar_model::{Digest, PluginId, QueueSpec, TenantName};
+use saggar_sandbox::{CompileError, Granted, Plugin, PluginCache, Prepared};
 use tokio::sync::OnceCell;
 
 use crate::metrics::{Metrics, Stopwatch};
+use crate::turns::Turns;
 
 /// Plugins kept although no queue uses them, so that a queue that comes back starts at once.
 const KEPT_UNUSED: usize = 64;
@@ -62,20 +63,21 @@ pub(crate) struct Workshop {
     cache: PluginCache,
     metrics: Metrics,
     making: Arc<Mutex<HashMap<Digest, Making>>>,
+    turns: Turns,
 }
 
 impl Workshop {
     pub(crate) fn new(plugins: Plugins, cache: PluginCache, metrics: Metrics) -> Self {
-        Self { plugins, cache, metrics, making: Arc::default() }
+        Self { plugins, cache, metrics, making: Arc::default(), turns: Turns::default() }
     }
 
-    /// The program of this digest; waits until it is ready.
+    /// The program of this digest; waits until it is ready. If it has to be compiled, it is this tenant's turn.
     ///
     /// # Errors
     /// The component could not be fetched, or the compile process could not be run. Trying again may help.
-    pub(crate) async fn program(&self, digest: Digest) -> Result<Program, NotReady> {
+    pub(crate) async fn program(&self, digest: Digest, tenant: &TenantName) -> Result<Program, NotReady> {
         let making = self.entry(digest);
-        making.get_or_try_init(|| self.make(digest)).await.cloned()
+        making.get_or_try_init(|| self.make(digest, tenant)).await.cloned()
     }
 
     fn entry(&self, digest: Digest) -> Making {
@@ -87,15 +89,11 @@ impl Workshop {
         making.entry(digest).or_default().clone()
     }
 
-    async fn make(&self, digest: Digest) -> Result<Program, NotReady> {
+    async fn make(&self, digest: Digest, tenant: &TenantName) -> Result<Program, NotReady> {
         let _stopwatch = Stopwatch { histogram: &self.metrics.compile, start: Instant::now() };
         let prepared = match self.cache.find(digest).await {
             Some(prepared) => prepared,
-            None => match self.cache.compile(self.plugins.fetch(&digest).await?).await {
-                Ok(plugin) => Ok(plugin),
-                Err(CompileError::Refused(refused)) => Err(refused),
-                Err(CompileError::Process(reason)) => return Err(NotReady::Compiler(reason)),
-            },
+            None => self.compile(digest, tenant).await?,
         };
         self.metrics.cache(self.cache.stats());
         Ok(match prepared {
@@ -108,5 +106,14 @@ impl Workshop {
                 Program::Refused(refused.to_string())
             }
         })
+    }
+
+    async fn compile(&self, digest: Digest, tenant: &TenantName) -> Result<Prepared, NotReady> {
+        let _turn = self.turns.of(tenant).await;
+        match self.cache.compile(self.plugins.fetch(&digest).await?).await {
+            Ok(plugin) => Ok(Ok(plugin)),
+            Err(CompileError::Refused(refused)) => Ok(Err(refused)),
+            Err(CompileError::Process(reason)) => Err(NotReady::Compiler(reason)),
+        }
     }
 }
