@@ -16,7 +16,7 @@ HOST := --release --workspace
 unexport CARGO_MANIFEST_DIR CARGO_MANIFEST_LINKS CARGO_PKG_NAME
 unexport CARGO_PKG_VERSION_MAJOR CARGO_PKG_VERSION_MINOR CARGO_PKG_VERSION_PATCH CARGO_PKG_VERSION_PRE
 
-.PHONY: help prerequisites guests build demo bench instructions test lint clean
+.PHONY: help prerequisites guests foreign build demo bench instructions test lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ guests: prerequisites ## Build the plugins and the tests' guests to WebAssembly
 	RUSTFLAGS='--remap-path-prefix=$(CURDIR)/=' $(CARGO) build $(GUESTS)
 	@# The tests look at the time: a guest that no change touched is as fresh as one that was built again.
 	@touch plugins/target/wasm32-wasip2/release/*.wasm plugins/target/wasm32-wasip2/release/examples/*.wasm
+
+foreign: prerequisites ## Fetch other languages' toolchains and build the tests' programs in them: 750 MB in target/
+	@tests/foreign/build
 
 build: prerequisites ## Build target/release/saggar
 	$(CARGO) build $(HOST)

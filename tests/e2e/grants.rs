@@ -17,10 +17,9 @@ const CANARY: &str = "canary-5b9d/7c+418";
 fn spellings() -> Vec<Vec<u8>> {
     let base64 = |before: usize| {
         let encoded = STANDARD_NO_PAD.encode([vec![b'x'; before], CANARY.into()].concat());
-        encoded[(before * 8).div_ceil(6)..(before + CANARY.len()) * 8 / 6].as_bytes().to_vec()
+        encoded.as_bytes()[(before * 8).div_ceil(6)..(before + CANARY.len()) * 8 / 6].to_vec()
     };
-    let hex: String = CANARY.bytes().map(|byte| format!("{byte:02x}")).collect();
-    vec![CANARY.into(), hex.into(), base64(0), base64(1), base64(2)]
+    vec![CANARY.into(), hex::encode(CANARY).into(), base64(0), base64(1), base64(2)]
 }
 
 fn holds_canary(bytes: &[u8]) -> bool {

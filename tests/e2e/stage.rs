@@ -93,12 +93,21 @@ impl Stage {
 
     /// Pushes guests and applies queues: (queue, guest, settings).
     pub async fn apply_queues(&self, queues: &[(&str, &str, &str)]) {
+        let queues: Vec<_> = queues
+            .iter()
+            .map(|(queue, guest, settings)| (*queue, *guest, guests::path(guest), *settings))
+            .collect();
+        self.apply_files(&queues).await;
+    }
+
+    /// Pushes components from files and applies queues: (queue, plugin, file, settings).
+    pub async fn apply_files(&self, queues: &[(&str, &str, PathBuf, &str)]) {
         let mut text = format!(
-            "[tenant]\nname = '{}'\nquota = {{ bytes = '64MiB', results = '64MiB', dead = '16MiB' }}\n",
+            "[tenant]\nname = '{}'\nquota = {{ bytes = '64MiB', results = '64MiB', dead = '16MiB', kv = '2MiB', blobs = '8MiB' }}\n",
             self.tenant
         );
-        for (queue, guest, settings) in queues {
-            let file = guests::path(guest).display().to_string();
+        for (queue, guest, file, settings) in queues {
+            let file = file.display().to_string();
             self.run(&["plugin", "push", &file, "--name", guest, "--version", "1.0.0"]).await.expect_code(0);
             text += &format!("[[queue]]\nname = '{queue}'\nplugin = '{guest}@1.0.0'\n{settings}\n");
         }

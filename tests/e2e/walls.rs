@@ -30,26 +30,30 @@ fn dependencies() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn arrows_point_from_left_to_right() {
-    let allowed: [(&str, &[&str]); 8] = [
+    let allowed: [(&str, &[&str]); 10] = [
         ("saggar-model", &[]),
         ("saggar-sandbox", &["saggar-model"]),
         ("saggar-jetstream", &["saggar-model"]),
-        ("saggar-worker", &["saggar-sandbox", "saggar-jetstream", "saggar-model"]),
+        ("saggar-egress", &["saggar-model"]),
+        ("saggar-worker", &["saggar-sandbox", "saggar-jetstream", "saggar-egress", "saggar-model"]),
         ("saggar-admin", &["saggar-sandbox", "saggar-jetstream", "saggar-model"]),
         (
             "saggar-bench",
             &["saggar-bench-work", "saggar-worker", "saggar-sandbox", "saggar-jetstream", "saggar-model"],
         ),
         ("saggar-conformance", &["saggar-sandbox", "saggar-model"]),
+        ("saggar-registry", &["saggar-model"]),
         (
             "saggar",
             &[
                 "saggar-admin",
                 "saggar-bench",
                 "saggar-conformance",
+                "saggar-registry",
                 "saggar-worker",
                 "saggar-sandbox",
                 "saggar-jetstream",
+                "saggar-egress",
                 "saggar-model",
             ],
         ),
@@ -80,6 +84,13 @@ fn heavy_dependencies_stay_behind_their_walls() {
             let allowed = ["saggar-jetstream", "saggar-harness", "saggar-demo"];
             assert!(allowed.contains(&package.as_str()), "{package} must not use async-nats");
         }
+        if uses("hickory") {
+            assert_eq!(package, "saggar-egress", "requests of guests leave through one gate");
+        }
+        if uses("hyper") || uses("tokio-rustls") {
+            let allowed = ["saggar-egress", "saggar-registry"];
+            assert!(allowed.contains(&package.as_str()), "{package} must not speak to strangers");
+        }
         if package == "saggar-model" {
             assert!(!uses("tokio"), "the model is pure");
         }
@@ -88,7 +99,9 @@ fn heavy_dependencies_stay_behind_their_walls() {
 
 #[test]
 fn no_source_names_what_is_behind_another_wall() {
-    for (wall, home) in [("wasmtime", "host/sandbox"), ("async_nats", "host/jetstream")] {
+    for (wall, home) in
+        [("wasmtime", "host/sandbox"), ("async_nats", "host/jetstream"), ("hickory_resolver", "host/egress")]
+    {
         for file in sources(&root().join("host")) {
             let inside = file.strip_prefix(root()).unwrap().starts_with(home);
             let text = std::fs::read_to_string(&file).unwrap();

@@ -182,7 +182,7 @@ pub(crate) fn record(tenant: &TenantName, of: u32, component: Digest, limits: Li
         spec: TenantSpec {
             name: tenant.clone(),
             weight: 1,
-            quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share },
+            quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share, ..Quota::default() },
             queues: [(queue_name(), queue)].into(),
         },
         plugins: [(plugin.to_string(), component)].into(),

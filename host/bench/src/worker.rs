@@ -60,6 +60,7 @@ impl Worker {
             replicas: 1,
             ceilings,
             secrets: SecretFiles::new(),
+            trusted_keys: None,
         };
         let host = Host::start(nats, cache, sandbox, options, metrics.clone()).await?;
         Ok(Self::Host { host: Box::new(host), metrics, registry })

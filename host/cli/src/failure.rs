@@ -10,6 +10,7 @@ use std::path::Path;
 use saggar_jetstream::Fault;
 use saggar_model::config::{Problem, Problems};
 use saggar_model::escape;
+use saggar_registry::RegistryError;
 use serde_json::{Value, json};
 
 /// How the process ends. The numbers are documented and never change.
@@ -25,7 +26,7 @@ pub enum Exit {
     BadConfiguration,
     /// What was named is not there.
     NotFound,
-    /// NATS cannot be reached, or does not answer.
+    /// NATS or a registry cannot be reached, or does not answer.
     Unavailable,
     /// Our fault.
     Internal,
@@ -66,6 +67,8 @@ pub enum Kind {
     NotFound,
     /// NATS cannot be reached, or does not answer.
     Unavailable,
+    /// A registry cannot be reached, or is too slow.
+    NoRegistry,
     /// NATS answers, and what was waited for did not happen in time.
     TimedOut,
     /// Our fault.
@@ -82,7 +85,7 @@ impl Kind {
             Self::Usage => Exit::Usage,
             Self::BadConfiguration | Self::Conflict => Exit::BadConfiguration,
             Self::NotFound => Exit::NotFound,
-            Self::Unavailable | Self::TimedOut => Exit::Unavailable,
+            Self::Unavailable | Self::NoRegistry | Self::TimedOut => Exit::Unavailable,
             Self::Internal => Exit::Internal,
             Self::Denied => Exit::Denied,
         }
@@ -97,6 +100,7 @@ impl Kind {
             Self::Conflict => "conflict",
             Self::NotFound => "not-found",
             Self::Unavailable => "nats-unavailable",
+            Self::NoRegistry => "registry-unavailable",
             Self::TimedOut => "timed-out",
             Self::Internal => "internal",
             Self::Denied => "denied",
@@ -110,6 +114,7 @@ impl Kind {
             Self::Conflict => "Something else was there first",
             Self::NotFound => "What was named is not there",
             Self::Unavailable => "NATS is unavailable",
+            Self::NoRegistry => "A registry is unavailable",
             Self::TimedOut => "What was waited for did not happen in time",
             Self::Internal => "Saggar failed",
             Self::Denied => "Access is denied",
@@ -263,6 +268,33 @@ impl From<saggar_worker::HostError> for Failure {
     }
 }
 
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        let kind = match &error {
+            RegistryError::Unreachable { .. } | RegistryError::Slow { .. } | RegistryError::Status { .. } => {
+                Kind::NoRegistry
+            }
+            RegistryError::NotFound { .. } => Kind::NotFound,
+            RegistryError::Denied { .. } => Kind::Denied,
+            RegistryError::Host(_)
+            | RegistryError::Astray { .. }
+            | RegistryError::Challenge { .. }
+            | RegistryError::TooLarge { .. }
+            | RegistryError::WrongSize { .. }
+            | RegistryError::Encoded { .. }
+            | RegistryError::WrongDigest { .. }
+            | RegistryError::Manifest(_) => Kind::BadConfiguration,
+        };
+        let denied = kind == Kind::Denied;
+        let failure = Self::new(kind, error);
+        if denied {
+            failure.advice("Say who you are with --registry-user and --registry-password-file.")
+        } else {
+            failure
+        }
+    }
+}
+
 impl From<saggar_sandbox::SandboxError> for Failure {
     fn from(error: saggar_sandbox::SandboxError) -> Self {
         Self::new(Kind::Internal, error).advice(
@@ -313,6 +345,7 @@ mod tests {
             (Kind::Conflict, 64),
             (Kind::NotFound, 66),
             (Kind::Unavailable, 69),
+            (Kind::NoRegistry, 69),
             (Kind::TimedOut, 69),
             (Kind::Internal, 70),
             (Kind::Denied, 77),

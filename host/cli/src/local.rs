@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use saggar_egress::{Egress, EgressOptions};
 use saggar_model::config::WorkerConfig;
 use saggar_model::{
     Ending, Failure as TaskFailure, Limits, Outcome, PluginId, Receipt, Subjects, TaskHeaders, TaskRef,
@@ -19,6 +20,7 @@ use crate::cache_dir::cache_dir;
 use crate::component::Component;
 use crate::console::Console;
 use crate::failure::Failure;
+use crate::networked::Networked;
 
 /// The host that a local receipt names.
 const HOST: &str = "local";
@@ -30,6 +32,7 @@ const NEWS: Duration = Duration::from_secs(5);
 pub struct Local {
     sandbox: Sandbox,
     cache: PluginCache,
+    egress: Egress,
     console: Console,
 }
 
@@ -65,7 +68,7 @@ impl Local {
             }
             None => PluginCache::none(sandbox.clone(), compiler),
         };
-        Ok(Self { sandbox, cache, console })
+        Ok(Self { sandbox, cache, egress: Egress::new(EgressOptions::default()), console })
     }
 
     /// Compiles a component, or finds it compiled.
@@ -90,7 +93,7 @@ impl Local {
         plugin: &Plugin,
         name: Option<PluginId>,
         task: LocalTask,
-        services: Arc<dyn Services>,
+        watcher: Arc<dyn Services>,
         stop: impl Future<Output = StopReason> + Send,
     ) -> TaskResult {
         let mut request = Request::local(task.payload);
@@ -104,8 +107,11 @@ impl Local {
             }
             Ok(headers) => {
                 request.limits = task.limits.tightened(headers.timeout);
+                let tenant = request.task.tenant.clone();
+                let outbound = self.egress.outbound(tenant, task.granted.grants().http.clone());
                 request.granted = task.granted;
                 Arc::make_mut(&mut request.task).headers = headers;
+                let services = Arc::new(Networked { watcher, outbound });
                 self.sandbox.run(plugin, request, services, stop).await
             }
         };

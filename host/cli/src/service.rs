@@ -12,6 +12,7 @@ use saggar_sandbox::{Options, PluginCache, Sandbox};
 use saggar_worker::{Drained, Host, HostOptions, Metrics};
 
 use crate::failure::{Failure, Kind};
+use crate::keys;
 use crate::local::compiler;
 
 /// What a host feels like before there is one: it lives, and is not ready.
@@ -29,6 +30,7 @@ impl Service {
     /// # Errors
     /// The address or the host's name is taken, the cache or the sandbox cannot be used, or NATS refuses.
     pub async fn start(nats: Nats, config: &HostConfig, name: String, cache: &Path) -> Result<Self, Failure> {
+        let trusted_keys = keys::trusted(&config.plugins)?;
         let sandbox = Sandbox::new(&Options {
             slots: config.host.slots,
             max_memory: config.ceilings.0.memory,
@@ -56,6 +58,7 @@ impl Service {
             replicas: config.nats.replicas,
             ceilings: config.ceilings,
             secrets: config.secrets.clone(),
+            trusted_keys,
         };
         let host = Host::start(nats, cache, sandbox, options, metrics).await?;
         // Nobody else sets it.

@@ -8,6 +8,9 @@ use tracing_subscriber::EnvFilter;
 use crate::arguments::Command;
 use crate::console::Console;
 
+/// What guests could make the log say as often as they like, whatever else is to be logged.
+const HUSHED: &str = "wasmtime_wasi_http=off";
+
 /// Starts the log of a command. A host's own log begins once its configuration is read.
 pub fn start_for(command: &Command, console: Console) {
     match command {
@@ -48,9 +51,10 @@ fn filter(default: &str) -> (EnvFilter, Option<&'static str>) {
     let said = ["SAGGAR_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|name| Some((name, std::env::var(name).ok().filter(|value| !value.is_empty())?)));
-    match said.map(|(name, value)| EnvFilter::try_new(value).map_err(|_| name)) {
+    let (filter, ignored) = match said.map(|(name, value)| EnvFilter::try_new(value).map_err(|_| name)) {
         Some(Ok(filter)) => (filter, None),
         Some(Err(name)) => (EnvFilter::new(default), Some(name)),
         None => (EnvFilter::new(default), None),
-    }
+    };
+    (filter.add_directive(HUSHED.parse().expect("it is a directive")), ignored)
 }

@@ -1,24 +1,25 @@
 //! What a guest says while it runs, shown as it says it, or kept for later.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use owo_colors::{OwoColorize, Style};
 use saggar_model::{Capability, escape};
-use saggar_sandbox::{LogLevel, LogLine, LogSource, Services};
+use saggar_sandbox::{Blobs, KeyValue, LocalStores, LogLevel, LogLine, LogSource, Services};
 use serde_json::json;
 
 use crate::console::Console;
 
-/// Shows every line on standard error at once: for programs, one object a line.
+/// Shows every line on standard error at once: for programs, one object a line. What the guest keeps is in memory.
 pub struct Live {
     console: Console,
+    stores: LocalStores,
 }
 
 impl Live {
     /// Shows on this console.
     #[must_use]
     pub fn new(console: Console) -> Self {
-        Self { console }
+        Self { console, stores: LocalStores::default() }
     }
 }
 
@@ -49,12 +50,21 @@ impl Services for Live {
     }
 
     fn denied(&self, _: Capability, _: &str) {}
+
+    fn kv(&self) -> Option<Arc<dyn KeyValue>> {
+        Some(Arc::new(self.stores.clone()))
+    }
+
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        Some(Arc::new(self.stores.clone()))
+    }
 }
 
-/// Keeps every line, for the case that somebody asks.
+/// Keeps every line, for the case that somebody asks. What the guest keeps is in memory, and no other case sees it.
 #[derive(Default)]
 pub struct Kept {
     lines: Mutex<Vec<String>>,
+    stores: LocalStores,
 }
 
 impl Kept {
@@ -76,6 +86,14 @@ impl Services for Kept {
     }
 
     fn denied(&self, _: Capability, _: &str) {}
+
+    fn kv(&self) -> Option<Arc<dyn KeyValue>> {
+        Some(Arc::new(self.stores.clone()))
+    }
+
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        Some(Arc::new(self.stores.clone()))
+    }
 }
 
 fn label(source: LogSource) -> &'static str {

@@ -83,7 +83,7 @@ impl Workbench {
         let (name, count) = (piece.name.clone(), piece.count + 1);
         let version: PluginVersion =
             format!("dev-{count}").parse().map_err(|error| Failure::new(Kind::Internal, error))?;
-        let declared = Declared { memory: component.inspection.memory, wants: Vec::new() };
+        let declared = Declared { memory: component.inspection.memory, ..Declared::default() };
         Plugins::new(&self.nats).push(&self.tenant, &name, &version, component.wasm, &declared).await?;
         let queue: QueueName = name.as_str().parse().map_err(|error| Failure::new(Kind::Internal, error))?;
         let plugin = PluginRef::Version(name, version);

@@ -6,7 +6,11 @@ use wit_parser::{Resolve, WorldId};
 use crate::Guest;
 
 /// What attackers may import, and the handler they export.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 8] = [
+    ("config.wit", include_str!("../../../wit/deps/wasi-config/store.wit")),
+    ("io.wit", include_str!("../../../wit/deps/wasi-io/io.wit")),
+    ("keyvalue.wit", include_str!("../../../wit/deps/wasi-keyvalue/keyvalue.wit")),
+    ("blobstore.wit", include_str!("../../../wit/deps/wasi-blobstore/blobstore.wit")),
     ("logging.wit", include_str!("../../../wit/deps/wasi-logging/logging.wit")),
     ("task.wit", include_str!("../../../wit/task.wit")),
     ("wasi.wit", include_str!("../wit/wasi.wit")),

@@ -149,6 +149,10 @@ fn handle(resource: &str) -> String {
         "network" => "(call $network)".to_owned(),
         "tcp-socket" => socket("tcp"),
         "udp-socket" => socket("udp"),
+        "fields" => "(call $fields)".to_owned(),
+        "outgoing-request" => "(call $request (call $fields))".to_owned(),
+        "outgoing-response" => "(call $response (call $fields))".to_owned(),
+        "request-options" => "(call $options)".to_owned(),
         _ => "(i32.const 1)".to_owned(),
     }
 }

@@ -42,6 +42,28 @@ pub(crate) const EXIT_CODE: &str = r#"
 pub(crate) const TCP: &str = r#"
     (import "wasi:sockets/tcp-create-socket@0.2.12" "create-tcp-socket" (func $tcp (param i32 i32)))"#;
 
+pub(crate) const FILES: &str = r#"
+    (import "wasi:filesystem/preopens@0.2.12" "get-directories" (func $directories (param i32)))
+    (import "wasi:filesystem/types@0.2.12" "[method]descriptor.open-at"
+        (func $open (param i32 i32 i32 i32 i32 i32 i32)))"#;
+
+pub(crate) const SURROUNDINGS: &str = r#"
+    (import "wasi:cli/environment@0.2.12" "get-environment" (func $variables (param i32)))
+    (import "wasi:cli/environment@0.2.12" "get-arguments" (func $arguments (param i32)))
+    (import "wasi:cli/environment@0.2.12" "initial-cwd" (func $directory (param i32)))"#;
+
+/// The network, and everything that leads out of it. An address is its kind, then a port and the numbers of the
+/// longest kind.
+pub(crate) const NETWORK: &str = r#"
+    (type $to-address (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+    (import "wasi:sockets/instance-network@0.2.12" "instance-network" (func $network (result i32)))
+    (import "wasi:sockets/ip-name-lookup@0.2.12" "resolve-addresses" (func $resolve (param i32 i32 i32 i32)))
+    (import "wasi:sockets/tcp-create-socket@0.2.12" "create-tcp-socket" (func $tcp (param i32 i32)))
+    (import "wasi:sockets/udp-create-socket@0.2.12" "create-udp-socket" (func $udp (param i32 i32)))
+    (import "wasi:sockets/tcp@0.2.12" "[method]tcp-socket.start-connect" (func $connect (type $to-address)))
+    (import "wasi:sockets/tcp@0.2.12" "[method]tcp-socket.start-bind" (func $listen (type $to-address)))
+    (import "wasi:sockets/udp@0.2.12" "[method]udp-socket.start-bind" (func $receive (type $to-address)))"#;
+
 /// Whatever gives a guest a handle that it was not granted.
 pub(crate) const HANDLES: &str = r#"
     (import "wasi:cli/stdin@0.2.12" "get-stdin" (func $stdin (result i32)))
@@ -49,4 +71,8 @@ pub(crate) const HANDLES: &str = r#"
     (import "wasi:clocks/monotonic-clock@0.2.12" "subscribe-duration" (func $timer (param i64) (result i32)))
     (import "wasi:sockets/instance-network@0.2.12" "instance-network" (func $network (result i32)))
     (import "wasi:sockets/tcp-create-socket@0.2.12" "create-tcp-socket" (func $tcp (param i32 i32)))
-    (import "wasi:sockets/udp-create-socket@0.2.12" "create-udp-socket" (func $udp (param i32 i32)))"#;
+    (import "wasi:sockets/udp-create-socket@0.2.12" "create-udp-socket" (func $udp (param i32 i32)))
+    (import "wasi:http/types@0.2.12" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:http/types@0.2.12" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[constructor]outgoing-response" (func $response (param i32) (result i32)))
+    (import "wasi:http/types@0.2.12" "[constructor]request-options" (func $options (result i32)))"#;

@@ -67,6 +67,34 @@ fn generated(random: &mut StdRng) -> Option<Vec<u8>> {
     Guest::CoreModule(saggar_harness::generated::module(random, EXPORTS, IMPORTS)?).build().ok()
 }
 
+/// What a program of preview 1 exports.
+const PROGRAM: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+
+/// What it may call.
+const PREVIEW_1: &str = r#"(module
+    (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read" (func (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "random_get" (func (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "environ_sizes_get" (func (param i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "poll_oneoff" (func (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "path_open"
+        (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "env" "unknown" (func)))"#;
+
+/// A module, now and then with something done to it, and what is made of it.
+fn program(random: &mut StdRng) -> Option<Vec<u8>> {
+    let module = saggar_harness::generated::module(random, PROGRAM, PREVIEW_1)?;
+    let module = if random.random_ratio(1, 3) { mutated(random, &[module]) } else { module };
+    match saggar_sandbox::adapt(&module) {
+        Ok(adapted) => adapted.map(|adapted| adapted.wasm),
+        Err(refused) => {
+            assert!(!refused.to_string().is_empty());
+            None
+        }
+    }
+}
+
 fn mutated(random: &mut StdRng, originals: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = originals[random.random_range(0..originals.len())].clone();
     for _ in 0..random.random_range(1..6) {
@@ -117,17 +145,15 @@ async fn try_it(sandbox: &Sandbox, wasm: Vec<u8>, seed: u64, tally: &mut Tally) 
     assert!(attempt.usage.fuel <= LIMITS.fuel, "seed {seed}: {} fuel", attempt.usage.fuel);
     assert!(attempt.usage.peak_memory <= LIMITS.memory, "seed {seed}: {}", attempt.usage.peak_memory);
     match attempt.ending.outcome() {
-        Outcome::HostError
-        | Outcome::Interrupted
-        | Outcome::Cancelled
-        | Outcome::Invalid
-        | Outcome::Expired => {
+        Outcome::HostError | Outcome::Interrupted | Outcome::Cancelled | Outcome::Expired => {
             panic!("seed {seed}: {:?}", attempt.ending)
         }
         Outcome::Succeeded => tally.succeeded += 1,
         Outcome::Rejected
         | Outcome::Retried
         | Outcome::Trapped
+        // What it exports may have got another shape.
+        | Outcome::Invalid
         | Outcome::OutOfFuel
         | Outcome::OutOfMemory
         | Outcome::TimedOut
@@ -167,6 +193,12 @@ fn resident() -> u64 {
 async fn generated_modules_get_a_verdict_and_those_that_run_an_end() {
     let tally = try_all(generated).await;
     assert!(tally.ended > tally.refused / 2, "many are valid: {tally:?}");
+}
+
+#[tokio::test]
+async fn generated_programs_of_preview_1_are_refused_or_run() {
+    let tally = try_all(program).await;
+    assert!(tally.ended > 10 && tally.refused < tally.ended, "what is adapted can be run: {tally:?}");
 }
 
 #[tokio::test]

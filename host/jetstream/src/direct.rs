@@ -113,13 +113,32 @@ impl Nats {
         while found.len() < limit {
             let from = found.last().map_or(after, |kept| kept.sequence) + 1;
             let page = PAGE.min(limit - found.len());
-            match self.page(doing, stream, filter, from, page, &mut found).await {
+            match self.page(doing, stream, filter, from, page, None, &mut found).await {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(error) => return Err(self.explained(stream, error).await),
             }
         }
         Ok(found)
+    }
+
+    /// One page of [`Self::scan`], of about `max_bytes` at most though at least one message, and whether there is
+    /// more behind it.
+    pub(crate) async fn scan_page(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        filter: &str,
+        after: u64,
+        limit: usize,
+        max_bytes: usize,
+    ) -> Result<(Vec<Kept>, bool), RequestError> {
+        let mut found = Vec::new();
+        let from = after.saturating_add(1);
+        match self.page(doing, stream, filter, from, limit, Some(max_bytes), &mut found).await {
+            Ok(more) => Ok((found, more)),
+            Err(error) => Err(self.explained(stream, error).await),
+        }
     }
 
     /// Tells a stream that does not exist from one that does not answer: to a read, both are silent.
@@ -134,6 +153,7 @@ impl Nats {
     }
 
     /// Reads one page, and says whether there is more behind it.
+    #[expect(clippy::too_many_arguments, reason = "one question to the server, and where the answer goes")]
     async fn page(
         &self,
         doing: &'static str,
@@ -141,9 +161,14 @@ impl Nats {
         filter: &str,
         from: u64,
         batch: usize,
+        max_bytes: Option<usize>,
         found: &mut Vec<Kept>,
     ) -> Result<bool, RequestError> {
-        let body = serde_json::json!({ "seq": from, "next_by_subj": filter, "batch": batch }).to_string();
+        let mut body = serde_json::json!({ "seq": from, "next_by_subj": filter, "batch": batch });
+        if let Some(max_bytes) = max_bytes {
+            body["max_bytes"] = max_bytes.into();
+        }
+        let body = body.to_string();
         let client = self.client();
         let reading = async {
             let inbox = client.new_inbox();

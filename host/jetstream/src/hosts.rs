@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
+use saggar_model::TrustedKeys;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -44,6 +45,9 @@ pub struct HostInfo {
     pub started_at: u64,
     /// It takes no more tasks and is about to leave.
     pub draining: bool,
+    /// The keys of which one must have signed a plugin for this host to run it; absent: it runs any plugin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trusted_keys: Option<TrustedKeys>,
 }
 
 /// Why a host could not join.

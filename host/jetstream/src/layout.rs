@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::{
     self, AckPolicy, DeliverPolicy, IntoConsumerConfig as _, ReplayPolicy,
 };
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use saggar_model::{QueueName, QueueSpec, Quota, Subjects, TenantRecord};
+use saggar_model::{QueueName, QueueSpec, Quota, Subjects, TenantName, TenantRecord};
 
 /// How long a delivered message may stay without a sign of life before JetStream delivers it again. Hosts give one
 /// every few seconds, so that half of it would still do; a third would turn a change of leader into redeliveries.
@@ -137,6 +137,26 @@ pub(crate) fn object_store(name: &str, replicas: usize) -> Config {
     }
 }
 
+/// The bucket of a tenant's keys and values: none is given up for another.
+pub(crate) fn kv_bucket(tenant: &TenantName, quota: &Quota, replicas: usize) -> Config {
+    Config { max_bytes: bounded(quota.kv), ..bucket(&kv_name(tenant), Duration::ZERO, replicas) }
+}
+
+/// The store of a tenant's objects: none is given up for another.
+pub(crate) fn blobs_store(tenant: &TenantName, quota: &Quota, replicas: usize) -> Config {
+    Config { max_bytes: bounded(quota.blobs), ..object_store(&blobs_name(tenant), replicas) }
+}
+
+/// What the bucket of a tenant's keys and values is called.
+pub(crate) fn kv_name(tenant: &TenantName) -> String {
+    format!("saggar-{tenant}-kv")
+}
+
+/// What the store of a tenant's objects is called.
+pub(crate) fn blobs_name(tenant: &TenantName) -> String {
+    format!("saggar-{tenant}-blobs")
+}
+
 /// What all have in common.
 fn base(replicas: usize) -> Config {
     Config {
@@ -189,7 +209,7 @@ mod tests {
             spec: TenantSpec {
                 name: "acme".parse().unwrap(),
                 weight: 1,
-                quota: Quota { tasks: 10, bytes: 20 << 20, results: 1, dead: 30 << 20 },
+                quota: Quota { tasks: 10, bytes: 20 << 20, results: 1, dead: 30 << 20, ..Quota::default() },
                 queues: queues.iter().map(|name| (name.parse().unwrap(), queue.clone())).collect(),
             },
             plugins: [].into(),
@@ -270,6 +290,20 @@ mod tests {
         let bucket = bucket(HOSTS_BUCKET, HOST_TTL, 1);
         assert_eq!((bucket.name.as_str(), bucket.max_age), ("KV_saggar_hosts", Duration::from_secs(10)));
         assert_eq!(bucket.max_messages_per_subject, 1);
+    }
+
+    #[test]
+    fn what_plugins_keep_is_never_given_up_for_more() {
+        let (tenant, quota) =
+            ("acme".parse().unwrap(), Quota { kv: 3 << 20, blobs: 5 << 20, ..Quota::default() });
+        let (kv, blobs) = (kv_bucket(&tenant, &quota, 3), blobs_store(&tenant, &quota, 3));
+        assert_eq!((kv.name.as_str(), blobs.name.as_str()), ("KV_saggar-acme-kv", "OBJ_saggar-acme-blobs"));
+        assert_eq!((kv.max_bytes, blobs.max_bytes), (3 << 20, 5 << 20));
+        assert_eq!(kv.max_messages_per_subject, 1, "a history of one");
+        for store in [kv, blobs] {
+            assert_eq!((store.discard, store.max_age), (DiscardPolicy::New, Duration::ZERO));
+            assert_eq!((store.num_replicas, store.max_messages), (3, -1));
+        }
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use async_nats::jetstream::object_store::{InfoErrorKind, ObjectStore};
 use bytes::Bytes;
-use saggar_model::{Digest, PluginName, PluginRef, PluginVersion, TenantName};
+use saggar_model::{
+    COMPONENT_MAX_BYTES, Digest, PluginName, PluginRef, PluginVersion, SIGNATURES_MAX, Signature, Statement,
+    TenantName,
+};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncReadExt as _;
 
@@ -20,7 +23,7 @@ const TRANSFER_TIMEOUT: Duration = Duration::from_mins(2);
 /// The plugins in a NATS.
 #[derive(Debug, Clone)]
 pub struct Plugins {
-    versions: Bucket,
+    pub(crate) versions: Bucket,
 }
 
 /// A version of a plugin.
@@ -40,6 +43,16 @@ pub struct PluginInfo {
     pub pushed_at: SystemTime,
     /// What it declares.
     pub declared: Declared,
+    /// Who claims to have signed it. Nothing of it was checked.
+    pub signatures: Vec<Signature>,
+}
+
+impl PluginInfo {
+    /// What a signature of this version has to say.
+    #[must_use]
+    pub fn statement(&self) -> Statement<'_> {
+        Statement { name: &self.name, version: &self.version, digest: &self.digest }
+    }
 }
 
 /// What a plugin says that it needs.
@@ -50,6 +63,9 @@ pub struct Declared {
     pub memory: u64,
     /// What its manifest asks for.
     pub wants: Vec<String>,
+    /// The registry and the manifest's digest that it was fetched by; absent for a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
 }
 
 /// What a push did.
@@ -110,6 +126,56 @@ pub enum PluginsError {
         /// What happened.
         reason: String,
     },
+    /// The stored component is larger than any may be.
+    #[error(
+        "component {digest} in the store of plugins has {size} bytes, and none may have more than {COMPONENT_MAX_BYTES}"
+    )]
+    TooLarge {
+        /// The component.
+        digest: Digest,
+        /// What the store says that it has.
+        size: usize,
+    },
+    /// The version stands for another component than the one that was signed.
+    #[error("{name}@{version} of tenant {tenant} is {stored}, and {signed} was to be signed")]
+    Differs {
+        /// The tenant.
+        tenant: TenantName,
+        /// The plugin.
+        name: PluginName,
+        /// The version.
+        version: PluginVersion,
+        /// What it is.
+        stored: Digest,
+        /// What was signed.
+        signed: Digest,
+    },
+    /// There is no such version.
+    #[error("tenant {tenant} has no plugin {name}@{version}")]
+    NoVersion {
+        /// The tenant.
+        tenant: TenantName,
+        /// The plugin.
+        name: PluginName,
+        /// The version.
+        version: PluginVersion,
+    },
+    /// The version has all the signatures it may have.
+    #[error("{name}@{version} has {SIGNATURES_MAX} signatures already, and may have no more")]
+    TooManySignatures {
+        /// The plugin.
+        name: PluginName,
+        /// The version.
+        version: PluginVersion,
+    },
+    /// Somebody writes the same record all the time.
+    #[error("the record of {name}@{version} keeps changing; try again")]
+    Contended {
+        /// The plugin.
+        name: PluginName,
+        /// The version.
+        version: PluginVersion,
+    },
     /// What is stored about a version cannot be read.
     #[error("the record of plugin version {key} cannot be read: {reason}")]
     Unreadable {
@@ -126,23 +192,46 @@ impl PluginsError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Request(error) => error.fault(),
-            Self::Conflict { .. } => Fault::Conflict,
-            Self::Missing { .. } => Fault::NotFound,
+            Self::Conflict { .. } | Self::Differs { .. } | Self::Contended { .. } => Fault::Conflict,
+            Self::Missing { .. } | Self::NoVersion { .. } => Fault::NotFound,
+            Self::TooManySignatures { .. } => Fault::Invalid,
             Self::Store { .. } => Fault::Unavailable,
-            Self::Corrupt { .. } | Self::Unreadable { .. } => Fault::Internal,
+            Self::Corrupt { .. } | Self::TooLarge { .. } | Self::Unreadable { .. } => Fault::Internal,
         }
     }
 }
 
-/// What is stored about a version.
+/// What is stored about a version. Only signatures are ever added to it.
 #[derive(Serialize, Deserialize)]
-struct Record {
+pub(crate) struct Record {
     digest: Digest,
     size: u64,
     /// Unix milliseconds.
     pushed_at: u64,
     #[serde(flatten)]
     declared: Declared,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    signatures: Vec<Signature>,
+}
+
+impl Record {
+    pub(crate) fn of(info: &PluginInfo) -> Self {
+        Self {
+            digest: info.digest,
+            size: info.size,
+            pushed_at: unix_ms(info.pushed_at),
+            declared: info.declared.clone(),
+            signatures: info.signatures.clone(),
+        }
+    }
+
+    pub(crate) fn encoded(&self, key: &str) -> Result<Bytes, PluginsError> {
+        let unreadable = |error: serde_json::Error| PluginsError::Unreadable {
+            key: key.to_owned(),
+            reason: error.to_string(),
+        };
+        serde_json::to_vec(self).map(Bytes::from).map_err(unreadable)
+    }
 }
 
 impl Plugins {
@@ -171,12 +260,11 @@ impl Plugins {
         let size = component.len() as u64;
         self.store(digest, component).await?;
         let pushed_at = unix_ms(SystemTime::now());
-        let record = Record { digest, size, pushed_at, declared: declared.clone() };
+        let record = Record { digest, size, pushed_at, declared: declared.clone(), signatures: Vec::new() };
         let key = key(tenant, name, version);
-        let value = serde_json::to_vec(&record)
-            .map_err(|error| PluginsError::Unreadable { key: key.clone(), reason: error.to_string() })?;
+        let value = record.encoded(&key)?;
         let doing = "writing a plugin version";
-        if self.versions.put(doing, &key, value.into(), Expected::Absent).await?.is_some() {
+        if self.versions.put(doing, &key, value, Expected::Absent).await?.is_some() {
             return Ok(Pushed { digest, already_there: false });
         }
         match self.version(tenant, name, version).await? {
@@ -220,8 +308,13 @@ impl Plugins {
                     _ => failed(error.to_string()),
                 }
             })?;
-            let mut bytes = Vec::with_capacity(object.info.size);
-            match object.read_to_end(&mut bytes).await {
+            let size = object.info.size;
+            if size > COMPONENT_MAX_BYTES {
+                return Err(PluginsError::TooLarge { digest: *digest, size });
+            }
+            let mut bytes = Vec::with_capacity(size);
+            // What is said about an object and what it is may differ.
+            match (&mut object).take(COMPONENT_MAX_BYTES as u64 + 1).read_to_end(&mut bytes).await {
                 Ok(_) => Ok(bytes),
                 // The store checks a digest of its own: what was read is not what was written.
                 Err(error) if error.kind() == std::io::ErrorKind::InvalidData => Ok(bytes),
@@ -257,7 +350,7 @@ impl Plugins {
         entry.as_ref().map(read).transpose()
     }
 
-    async fn matching(&self, filter: &str) -> Result<Vec<PluginInfo>, PluginsError> {
+    pub(crate) async fn matching(&self, filter: &str) -> Result<Vec<PluginInfo>, PluginsError> {
         self.versions.list("listing plugin versions", filter).await?.iter().map(read).collect()
     }
 
@@ -313,7 +406,7 @@ fn same(stored: PluginInfo, pushed: Digest) -> Result<Pushed, PluginsError> {
     Err(PluginsError::Conflict { tenant, name, version, stored: digest, pushed })
 }
 
-fn key(tenant: &TenantName, name: &PluginName, version: &PluginVersion) -> String {
+pub(crate) fn key(tenant: &TenantName, name: &PluginName, version: &PluginVersion) -> String {
     format!("{tenant}.{name}.{version}")
 }
 
@@ -321,7 +414,7 @@ fn object_name(digest: &Digest) -> String {
     format!("sha256-{}", digest.hex())
 }
 
-fn read(entry: &Entry) -> Result<PluginInfo, PluginsError> {
+pub(crate) fn read(entry: &Entry) -> Result<PluginInfo, PluginsError> {
     let unreadable = |reason: String| PluginsError::Unreadable {
         key: saggar_model::escape_and_cut(&entry.key, 256),
         reason,
@@ -339,6 +432,7 @@ fn read(entry: &Entry) -> Result<PluginInfo, PluginsError> {
         size: record.size,
         pushed_at: SystemTime::UNIX_EPOCH + Duration::from_millis(record.pushed_at),
         declared: record.declared,
+        signatures: record.signatures,
     })
 }
 

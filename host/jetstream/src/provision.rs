@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, Info};
 use async_nats::jetstream::{consumer, stream};
-use saggar_model::{TenantName, TenantRecord};
+use saggar_model::{Quota, TenantName, TenantRecord, TenantSpec};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -134,7 +134,8 @@ impl Provisioner {
     }
 
     /// Makes a tenant's streams and consumers, sets right what differs, and removes the consumers of queues that are
-    /// gone. Tasks of such a queue stay where they are, and wait for the queue to come back.
+    /// gone. Tasks of such a queue stay where they are, and wait for the queue to come back. What plugins keep is made
+    /// when they first do, and only set right here.
     ///
     /// # Errors
     /// The server refuses or does not answer; it is safe to try again.
@@ -149,6 +150,9 @@ impl Provisioner {
             }
         }
         self.ensure_stream(&tasks).await?;
+        for wanted in self.stores(record) {
+            self.ensure_if_there(&wanted).await?;
+        }
         for (name, queue) in &record.spec.queues {
             self.ensure_consumer(&tasks.name, &layout::queue_consumer(record, name, queue)).await?;
         }
@@ -168,6 +172,13 @@ impl Provisioner {
             let found = self.stream(&wanted.name).await.map_err(ProvisionError::at(&wanted.name))?;
             differences.extend(of_streams(&found.config, wanted));
         }
+        for wanted in self.stores(record) {
+            match self.stream(&wanted.name).await {
+                Ok(found) => differences.extend(of_streams(&found.config, &wanted)),
+                Err(error) if error.is_not_found() => {}
+                Err(source) => return Err(ProvisionError::at(&wanted.name)(source).into()),
+            }
+        }
         for (name, queue) in &record.spec.queues {
             let wanted = layout::queue_consumer(record, name, queue);
             let place = format!("{}, consumer {name}", tasks.name);
@@ -181,6 +192,36 @@ impl Provisioner {
         } else {
             Err(Dangerous::Settings { tenant: record.spec.name.clone(), differences })
         }
+    }
+
+    /// What a tenant's plugins keep, if they keep anything.
+    fn stores(&self, record: &TenantRecord) -> [Config; 2] {
+        let TenantSpec { name, quota, .. } = &record.spec;
+        [layout::kv_bucket(name, quota, self.replicas), layout::blobs_store(name, quota, self.replicas)]
+    }
+
+    /// Sets a stream right that may not have been needed yet.
+    async fn ensure_if_there(&self, wanted: &Config) -> Result<(), ProvisionError> {
+        match self.stream(&wanted.name).await {
+            Err(error) if error.is_not_found() => Ok(()),
+            Ok(found) if of_streams(&found.config, wanted).is_empty() => Ok(()),
+            Ok(_) => self.ensure_stream(wanted).await,
+            Err(source) => Err(ProvisionError::at(&wanted.name)(source)),
+        }
+    }
+
+    /// Makes the bucket of a tenant's keys and values.
+    pub(crate) async fn ensure_kv(&self, tenant: &TenantName, quota: &Quota) -> Result<(), ProvisionError> {
+        self.ensure_stream(&layout::kv_bucket(tenant, quota, self.replicas)).await
+    }
+
+    /// Makes the store of a tenant's objects.
+    pub(crate) async fn ensure_blobs(
+        &self,
+        tenant: &TenantName,
+        quota: &Quota,
+    ) -> Result<(), ProvisionError> {
+        self.ensure_stream(&layout::blobs_store(tenant, quota, self.replicas)).await
     }
 
     async fn ensure_stream(&self, wanted: &Config) -> Result<(), ProvisionError> {

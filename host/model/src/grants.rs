@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigKey, SecretGrant};
+use crate::{ConfigKey, HttpGrant, SecretGrant};
 
 /// Something that a guest can only do when it was granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,6 +86,9 @@ pub struct Grants {
     /// The tenant's objects.
     #[serde(skip_serializing_if = "is_false")]
     pub blobs: bool,
+    /// Requests, to these hosts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub http: Vec<HttpGrant>,
     /// Clocks that tick in nanoseconds.
     #[serde(skip_serializing_if = "is_false")]
     pub clock: bool,
@@ -105,9 +108,10 @@ impl Grants {
             Capability::Secrets => !self.secrets.is_empty(),
             Capability::Kv => self.kv,
             Capability::Blobs => self.blobs,
+            Capability::Http => !self.http.is_empty(),
             Capability::Clock => self.clock,
-            // No host has them.
-            Capability::Http | Capability::Submit => false,
+            // No host has it.
+            Capability::Submit => false,
         }
     }
 
@@ -123,11 +127,8 @@ impl Grants {
         let scope: Vec<String> = match capability {
             Capability::Config => self.config.keys().map(ToString::to_string).collect(),
             Capability::Secrets => self.secrets.iter().map(ToString::to_string).collect(),
-            Capability::Kv
-            | Capability::Blobs
-            | Capability::Http
-            | Capability::Submit
-            | Capability::Clock => Vec::new(),
+            Capability::Http => self.http.iter().map(|grant| grant.host.to_string()).collect(),
+            Capability::Kv | Capability::Blobs | Capability::Submit | Capability::Clock => Vec::new(),
         };
         if scope.is_empty() { capability.to_string() } else { format!("{capability}: {}", scope.join(", ")) }
     }
@@ -158,9 +159,10 @@ mod tests {
             config: [("size".parse().unwrap(), "200x200".to_owned())].into(),
             secrets: ["API_TOKEN".parse().map(SecretGrant::readable).unwrap()].into(),
             kv: true,
+            http: vec![HttpGrant::new("api.example.com".parse().unwrap())],
             ..Grants::default()
         };
-        assert_eq!(grants.summary(), ["config: size", "secrets: API_TOKEN", "kv"]);
+        assert_eq!(grants.summary(), ["config: size", "secrets: API_TOKEN", "kv", "http: api.example.com"]);
     }
 
     #[test]

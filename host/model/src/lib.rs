@@ -10,6 +10,12 @@ mod grants;
 mod header;
 mod health;
 mod history;
+mod http_address;
+mod http_denial;
+mod http_failure;
+mod http_grant;
+mod http_host;
+mod key;
 mod limits;
 mod name;
 mod outcome;
@@ -21,6 +27,8 @@ mod record;
 mod retry;
 mod secret;
 mod settle;
+mod signature;
+mod store;
 mod subject;
 mod suspicion;
 mod task;
@@ -32,19 +40,30 @@ pub use grants::{Capability, Grants};
 pub use header::{HEADERS_MAX_BYTES, name as header_name};
 pub use health::{Health, HealthReport};
 pub use history::History;
+pub use http_address::{AddressRange, NoAddressRange, forbidden_address};
+pub use http_denial::{HttpDenial, HttpTarget, Missing};
+pub use http_failure::{HttpFailure, HttpTimeouts};
+pub use http_grant::{HostPattern, HttpGrant, permit};
+pub use http_host::{HttpHost, HttpHostError};
+pub use key::{KeyError, PublicKey, SecretKey};
 pub use limits::{Ceilings, Limits};
 pub use name::{
     ConfigKey, HostName, NameError, PluginName, QueueName, SecretName, TaskId, TaskRef, TenantName,
 };
 pub use outcome::{Outcome, UnknownOutcome};
 pub use plan::{Change, Plan};
-pub use plugin::{Digest, PluginError, PluginRef, PluginVersion};
+pub use plugin::{COMPONENT_MAX_BYTES, Digest, PluginError, PluginRef, PluginVersion};
 pub use quantity::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use receipt::{PluginId, Receipt};
 pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
 pub use retry::RetryPolicy;
 pub use secret::{SecretFiles, SecretGrant, SecretValue, UnfitSecret};
 pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
+pub use signature::{SIGNATURES_MAX, Signature, Statement, TrustedKeys, Untrusted};
+pub use store::{
+    CHUNK_BYTES, Condition, NamePage, ObjectFacts, STORE_CALL_MAX, STORE_PAGE_MAX, STORE_TRIES_MAX,
+    StoreError, StoreKey, StoreKind, StoreName, VALUE_RESERVE, Versioned, incremented,
+};
 pub use subject::{EventKind, Subjects};
 pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};
 pub use task::{Invalid, Task, TaskHeaders};

@@ -9,6 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{NameError, PluginName, escape_and_cut};
 
+/// The largest component that is looked at, stored or fetched: three times a language runtime with its library.
+pub const COMPONENT_MAX_BYTES: usize = 64 << 20;
+
 /// A text that names no plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PluginError {

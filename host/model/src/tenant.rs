@@ -39,6 +39,10 @@ pub struct Quota {
     pub results: u64,
     /// Bytes of dead letters kept.
     pub dead: u64,
+    /// Bytes of keys and values.
+    pub kv: u64,
+    /// Bytes of objects.
+    pub blobs: u64,
 }
 
 impl Quota {
@@ -46,11 +50,20 @@ impl Quota {
     pub const RESULTS_MIN: u64 = 64 << 20;
     /// Below this a single task of the largest size might not fit.
     pub const BYTES_MIN: u64 = 2 << 20;
+    /// Below this a single value of the largest size might not fit.
+    pub const STORE_MIN: u64 = 2 << 20;
 }
 
 impl Default for Quota {
     fn default() -> Self {
-        Self { tasks: 100_000, bytes: 1 << 30, results: 1 << 30, dead: 256 << 20 }
+        Self {
+            tasks: 100_000,
+            bytes: 1 << 30,
+            results: 1 << 30,
+            dead: 256 << 20,
+            kv: 64 << 20,
+            blobs: 1 << 30,
+        }
     }
 }
 

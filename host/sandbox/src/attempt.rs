@@ -3,22 +3,22 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use saggar_model::{Ending, Failure, Limits, Outcome, Output, panic_message};
+use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{Engine, Store};
 
 use crate::charge::Border;
-use crate::component::Plugin;
+use crate::component::{Entry, Plugin};
 use crate::crash::{Crash, Phase};
-use crate::interfaces::bindings::exports::saggar::task::handler::{Error, Kind};
 use crate::redact::Redactor;
 use crate::request::{Attempt, Request, StopReason, Usage};
 use crate::services::Services;
 use crate::settings::YIELD_INTERVAL;
 use crate::state::State;
-use crate::verdict::{Call, GuestError, Observed, verdict};
+use crate::verdict::{Call, Observed, verdict};
 
 pub(crate) async fn run(
     engine: &Engine,
@@ -31,11 +31,11 @@ pub(crate) async fn run(
     let limits = request.limits;
     let deadline = start + limits.timeout;
     let payload = request.task.payload.clone();
-    let mut store = Store::new(engine, State::new(request, services, start, deadline));
+    let mut store = Store::new(engine, State::new(request, plugin.world(), services, start, deadline));
     let call = match arm(&mut store, &limits) {
         Ok(()) => tokio::select! {
             biased;
-            call = call(&mut store, plugin, &payload) => call,
+            call = call(&mut store, plugin, &payload, &limits) => call,
             () = tokio::time::sleep_until(deadline.into()) => Call::TimedOut,
             reason = stop => Call::Stopped(reason),
         },
@@ -80,19 +80,12 @@ fn arm(store: &mut Store<State>, limits: &Limits) -> wasmtime::Result<()> {
     Ok(())
 }
 
-async fn call(store: &mut Store<State>, plugin: &Plugin, payload: &Bytes) -> Call {
-    let instance = match plugin.pre.instantiate_async(&mut *store).await {
-        Ok(instance) => instance,
-        // A start function can do all that a handler can.
-        Err(error) if store.data().guest_ran => return Call::Crashed(Crash::read(&error, Phase::Running)),
-        Err(error) => return Call::Crashed(Crash::read(&error, Phase::Allocating)),
-    };
-    match instance.saggar_task_handler().call_handle(store, payload).await {
-        Ok(Ok(output)) => {
-            Call::Returned(Output { content_type: output.content_type, payload: output.payload.into() })
-        }
-        Ok(Err(error)) => Call::Refused(error.into()),
-        Err(error) => Call::Crashed(Crash::read(&error, Phase::Running)),
+async fn call(store: &mut Store<State>, plugin: &Plugin, payload: &Bytes, limits: &Limits) -> Call {
+    match &plugin.entry {
+        Entry::Plugin(entry) => entry.call(store, payload).await,
+        // Apart, so that an attempt of Saggar's own world takes no more memory for them while it waits.
+        Entry::Http(entry) => Box::pin(entry.call(store, limits.output)).await,
+        Entry::Command(entry) => Box::pin(entry.call(store)).await,
     }
 }
 
@@ -107,6 +100,23 @@ fn redacted(ending: Ending, redactor: &Redactor) -> Ending {
     }
 }
 
+/// Makes the instance that an attempt is run in, whatever world it is for.
+pub(crate) async fn instantiate(
+    store: &mut Store<State>,
+    pre: &InstancePre<State>,
+) -> Result<Instance, Call> {
+    pre.instantiate_async(&mut *store).await.map_err(|error| {
+        // A start function can do all that a handler can.
+        let phase = if store.data().guest_ran { Phase::Running } else { Phase::Allocating };
+        Call::Crashed(Crash::read(&error, phase))
+    })
+}
+
+/// How a call ended whose function is not of the world's shape, which shows only now.
+pub(crate) fn misshapen(error: &wasmtime::Error) -> Call {
+    Call::Misshapen(error.root_cause().to_string())
+}
+
 /// Passes on what the guest left half said; gives the bytes it logged and the end of its standard error.
 fn close(store: &mut Store<State>) -> (u64, String) {
     let state = store.data_mut();
@@ -115,18 +125,4 @@ fn close(store: &mut Store<State>) -> (u64, String) {
     let mut journal = state.journal.lock();
     journal.finish();
     (journal.written(), journal.stderr_tail())
-}
-
-impl From<Error> for GuestError {
-    fn from(error: Error) -> Self {
-        Self {
-            permanent: match error.kind {
-                Kind::Reject => true,
-                Kind::Retry => false,
-            },
-            reason: error.reason,
-            after: error.after_ms.map(Duration::from_millis),
-            code: error.code,
-        }
-    }
 }

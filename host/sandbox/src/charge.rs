@@ -27,6 +27,13 @@ const BYTE: u64 = 1;
 /// Fuel for one of the pollables that a guest waits for at once: each is looked up, sorted and asked.
 const POLLABLE: u64 = 100;
 
+/// Fuel for a request to one of the tenant's stores: what host and server do for it takes as long as so many of a
+/// guest's own instructions.
+const STORE_REQUEST: u64 = 20_000;
+
+/// Fuel for a request to another machine: about what it takes to look up a name, connect and encrypt.
+const HTTP_REQUEST: u64 = 500_000;
+
 /// The charges of one attempt.
 #[derive(Debug)]
 pub(crate) struct Charges {
@@ -59,6 +66,26 @@ impl Charges {
     /// The host handles so many pollables for the call.
     pub(crate) fn pollables(&mut self, pollables: usize) {
         self.add(pollables as u64, POLLABLE);
+    }
+
+    /// The host sends so many requests to a store for the call.
+    pub(crate) fn requests(&mut self, requests: usize) {
+        self.add(requests as u64, STORE_REQUEST);
+    }
+
+    /// The host handles so many bytes for the call, which can be more than memory holds.
+    pub(crate) fn many_bytes(&mut self, bytes: u64) {
+        self.add(bytes, BYTE);
+    }
+
+    /// Whether the guest could still have the fuel for so many bytes. It has less than is known here.
+    pub(crate) fn may_afford(&self, bytes: u64) -> bool {
+        bytes.saturating_mul(BYTE) <= self.left_at_yield
+    }
+
+    /// The host sends a request for the call.
+    pub(crate) fn request(&mut self) {
+        self.add(1, HTTP_REQUEST);
     }
 
     /// Calls that were paid for, the last one perhaps not.
@@ -126,7 +153,8 @@ fn charge(store: &mut StoreContextMut<'_, State>) -> wasmtime::Result<Turn> {
     let state = store.data_mut();
     // The streams that write to the journal know nothing of the guest's state.
     let written = state.journal.lock().take_unpaid();
-    state.charges.bytes(written);
+    let moved = state.http.as_ref().map_or(0, |http| http.take_unpaid());
+    state.charges.bytes(written + moved);
     let Some(cost) = state.charges.take() else { return Ok(Turn::GoesOn) };
     let Some(left) = store.get_fuel()?.checked_sub(cost) else {
         store.set_fuel(0)?;

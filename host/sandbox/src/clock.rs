@@ -39,7 +39,7 @@ impl HostWallClock for WallClock {
     }
 }
 
-/// Time since the attempt began, in nanoseconds.
+/// Time since the attempt began and one tick more, in nanoseconds: Go takes a clock that says zero for a broken one.
 pub(crate) struct MonotonicClock {
     pub(crate) start: Instant,
     pub(crate) tick: Tick,
@@ -52,7 +52,8 @@ impl HostMonotonicClock for MonotonicClock {
 
     fn now(&self) -> u64 {
         let elapsed = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        elapsed - elapsed % u64::from(self.tick.nanoseconds())
+        let tick = u64::from(self.tick.nanoseconds());
+        (elapsed - elapsed % tick).saturating_add(tick)
     }
 }
 
@@ -62,10 +63,17 @@ mod tests {
 
     #[test]
     fn without_a_grant_no_clock_tells_less_than_a_millisecond() {
-        let start = Instant::now() - Duration::from_micros(12_345);
+        let start = Instant::now().checked_sub(Duration::from_micros(12_345)).unwrap();
         for _ in 0..1000 {
             assert_eq!(WallClock(Tick::Millisecond).now().subsec_nanos() % 1_000_000, 0);
             assert_eq!(MonotonicClock { start, tick: Tick::Millisecond }.now() % 1_000_000, 0);
+        }
+    }
+
+    #[test]
+    fn no_clock_ever_says_zero() {
+        for tick in [Tick::Millisecond, Tick::Nanosecond] {
+            assert!(MonotonicClock { start: Instant::now(), tick }.now() > 0);
         }
     }
 

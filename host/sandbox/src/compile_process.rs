@@ -3,12 +3,11 @@
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use saggar_model::escape_and_cut;
+use saggar_model::{COMPONENT_MAX_BYTES, escape_and_cut};
 use wasmtime::Engine;
 
 use crate::component::Refused;
 use crate::confinement::confine;
-use crate::inspect::COMPONENT_MAX_BYTES;
 use crate::settings;
 
 /// The argument that makes a program a compile process.

@@ -4,9 +4,10 @@ use wasmtime::component::InstancePre;
 
 use saggar_model::{Digest, format_bytes};
 
-use crate::interfaces::bindings::PluginPre;
+use crate::inspect::shown;
 use crate::state::State;
 use crate::structure::Excess;
+use crate::world::{World, command, handler, http};
 
 /// Why a component cannot be run. Always the component's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +22,15 @@ pub enum Refused {
         "this is a core WebAssembly module, not a component; build it for `wasm32-wasip2` or componentise it"
     )]
     CoreModule,
+    /// A module that no adapter makes a component of.
+    #[error("this is a core WebAssembly module, and no component can be made of it: {0}")]
+    NotAdaptable(String),
+    /// A module that nobody can start.
+    #[error(
+        "this is a core WebAssembly module without `_start`, a library that no task can enter; build it as a program, or \
+         as a component"
+    )]
+    NoStart,
     /// Larger than anything that is compiled.
     #[error("the component is {} and may be at most {}", format_bytes(*size as u64), format_bytes(*most as u64))]
     TooLarge {
@@ -45,7 +55,7 @@ pub enum Refused {
     #[error("{0}")]
     Known(String),
     /// It is for another world.
-    #[error("the component exports {}, and a plugin exports `saggar:task/handler@0.1.0`", listed(exports))]
+    #[error("the component exports {}, and a plugin exports {}", listed(exports), World::wanted())]
     NotAPlugin {
         /// What it exports.
         exports: Vec<String>,
@@ -80,13 +90,42 @@ impl Compiled {
 #[derive(Clone)]
 pub struct Plugin {
     pub(crate) digest: Digest,
-    pub(crate) pre: PluginPre<State>,
+    pub(crate) entry: Entry,
+}
+
+/// How an attempt enters a component, by its world; what is exported was looked up once.
+#[derive(Clone)]
+pub(crate) enum Entry {
+    Plugin(handler::Entry),
+    Http(http::Entry),
+    Command(command::Entry),
 }
 
 impl Plugin {
     pub(crate) fn new(digest: Digest, pre: InstancePre<State>) -> Result<Self, Refused> {
-        let pre = PluginPre::new(pre).map_err(|error| Refused::Unlinkable(format!("{error:#}")))?;
-        Ok(Self { digest, pre })
+        let component = pre.component();
+        let ty = component.component_type();
+        let exports: Vec<_> = ty.exports(component.engine()).map(|(name, _)| name).collect();
+        let entry = match World::of_exports(exports.iter().copied()) {
+            Some(World::Plugin) => handler::Entry::new(pre).map(Entry::Plugin),
+            Some(World::Http) => http::Entry::new(pre).map(Entry::Http),
+            Some(World::Command) => command::Entry::new(pre).map(Entry::Command),
+            None => {
+                return Err(Refused::NotAPlugin { exports: exports.into_iter().map(shown).collect() });
+            }
+        };
+        let entry = entry.map_err(|error| Refused::Unlinkable(format!("{error:#}")))?;
+        Ok(Self { digest, entry })
+    }
+
+    /// The world that the component is for.
+    #[must_use]
+    pub fn world(&self) -> World {
+        match self.entry {
+            Entry::Plugin(_) => World::Plugin,
+            Entry::Http(_) => World::Http,
+            Entry::Command(_) => World::Command,
+        }
     }
 
     /// Digest of the component.

@@ -4,6 +4,8 @@ use saggar_model::escape_and_cut;
 use wasmtime::{Error, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
+use crate::stdio::TooMuch;
+
 /// A function name is cut here; generic Rust names can be pages long.
 const NAME_MAX_BYTES: usize = 256;
 
@@ -33,6 +35,8 @@ pub(crate) enum CrashKind {
     Exit(i32),
     /// The handler returned more than may cross the wall.
     ReturnedTooMuch,
+    /// The guest wrote more than the output limit.
+    WroteTooMuch,
     /// A trap, or a value that breaks the contract.
     Guest,
     /// Nothing the guest did.
@@ -46,6 +50,8 @@ impl Crash {
             CrashKind::Exit(*code)
         } else if let Some(trap) = error.downcast_ref::<Trap>() {
             if *trap == Trap::OutOfFuel { CrashKind::OutOfFuel } else { CrashKind::Guest }
+        } else if error.is::<TooMuch>() {
+            CrashKind::WroteTooMuch
         } else if error.is::<PoolConcurrencyLimitError>() {
             CrashKind::Host
         } else {

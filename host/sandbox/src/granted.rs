@@ -84,6 +84,12 @@ impl Granted {
         Self { grants, hidden, redactor, settings }
     }
 
+    /// The grants themselves.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
     /// The granted secrets that have no value.
     pub fn unknown_secrets(&self) -> impl Iterator<Item = &SecretName> {
         let unknown = |name: &&SecretName| self.settings.get(name.as_str()) == Some(&Setting::Unknown);

@@ -1,17 +1,13 @@
 //! Looks at a component without compiling it: what it imports, what it exports, whether it is a plugin at all.
 
-use saggar_model::{Digest, escape_and_cut};
+use saggar_model::{COMPONENT_MAX_BYTES, Digest, escape_and_cut};
 use wasmparser::{Parser, Payload};
 
+use crate::adapt::ADAPTED_FROM;
 use crate::component::Refused;
 use crate::settings::{FEATURES, Options};
 use crate::structure;
-
-/// The interface that makes a component a plugin, without its patch number.
-const HANDLER: &str = "saggar:task/handler@0.1.";
-
-/// The largest component that is looked at.
-pub(crate) const COMPONENT_MAX_BYTES: usize = 64 << 20;
+use crate::world::World;
 
 /// How much of a name is shown.
 const NAME_MAX_BYTES: usize = 256;
@@ -23,6 +19,10 @@ pub struct Inspection {
     pub digest: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// The world that it is for.
+    pub world: World,
+    /// Digest of the preview-1 module that it was made of, if it says so.
+    pub adapted_from: Option<Digest>,
     /// Bytes that its largest memory has from the start.
     pub memory: u64,
     /// Names of the interfaces and functions it needs.
@@ -48,21 +48,25 @@ pub(crate) fn inspect_for(wasm: &[u8], most_memory: u64) -> Result<Inspection, R
         return Err(Refused::TooLarge { size: wasm.len(), most: COMPONENT_MAX_BYTES });
     }
     let memory = structure::check(wasm, FEATURES, most_memory)?;
-    let mut found = Inspection {
-        digest: Digest::of(wasm),
-        size: wasm.len() as u64,
-        memory,
-        imports: Vec::new(),
-        exports: Vec::new(),
+    let mut names = Names::default();
+    read(wasm, &mut names)?;
+    let Names { imports, exports, adapted_from } = names;
+    let Some(world) = World::of_exports(exports.iter().map(String::as_str)) else {
+        return Err(Refused::NotAPlugin { exports });
     };
-    read(wasm, &mut found)?;
-    if !found.exports.iter().any(|export| export.starts_with(HANDLER)) {
-        return Err(Refused::NotAPlugin { exports: found.exports });
-    }
-    Ok(found)
+    let (digest, size) = (Digest::of(wasm), wasm.len() as u64);
+    Ok(Inspection { digest, size, world, adapted_from, memory, imports, exports })
 }
 
-fn read(wasm: &[u8], found: &mut Inspection) -> Result<(), Refused> {
+/// What a component names.
+#[derive(Default)]
+struct Names {
+    imports: Vec<String>,
+    exports: Vec<String>,
+    adapted_from: Option<Digest>,
+}
+
+fn read(wasm: &[u8], found: &mut Names) -> Result<(), Refused> {
     let broken = |error: wasmparser::BinaryReaderError| Refused::Broken(error.to_string());
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -79,13 +83,18 @@ fn read(wasm: &[u8], found: &mut Inspection) -> Result<(), Refused> {
                     found.exports.push(shown(export.map_err(broken)?.name.name));
                 }
             }
+            Payload::CustomSection(section) if depth == 0 && section.name() == ADAPTED_FROM => {
+                found.adapted_from =
+                    std::str::from_utf8(section.data()).ok().and_then(|text| text.parse().ok());
+            }
             _ => {}
         }
     }
     Ok(())
 }
 
-fn shown(name: &str) -> String {
+/// A name that a stranger wrote.
+pub(crate) fn shown(name: &str) -> String {
     escape_and_cut(name, NAME_MAX_BYTES)
 }
 
@@ -109,10 +118,27 @@ mod tests {
     #[test]
     fn a_component_of_another_world_is_refused_with_what_it_exports() {
         let other = wat(
-            "(component (component $c) (instance $i (instantiate $c)) (export \"wasi:cli/run@0.2.0\" (instance $i)))",
+            "(component (component $c) (instance $i (instantiate $c)) (export \"wasi:cli/run@0.3.0\" (instance $i)))",
         );
-        let Err(Refused::NotAPlugin { exports }) = inspect(&other) else { panic!("it is no plugin") };
-        assert_eq!(exports, ["wasi:cli/run@0.2.0"]);
+        let Err(refused @ Refused::NotAPlugin { .. }) = inspect(&other) else { panic!("it is no plugin") };
+        let text = refused.to_string();
+        for part in [
+            "exports wasi:cli/run@0.3.0",
+            "saggar:task/handler@0.1.x",
+            "wasi:http/incoming-handler@0.2.x",
+            "wasi:cli/run@0.2.x",
+        ] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_world_of_a_component_is_seen_without_compiling_it() {
+        let program = wat(
+            "(component (component $c) (instance $i (instantiate $c)) (export \"wasi:cli/run@0.2.3\" (instance $i)))",
+        );
+        let inspection = inspect(&program).unwrap();
+        assert_eq!((inspection.world, inspection.adapted_from), (World::Command, None));
     }
 
     #[test]

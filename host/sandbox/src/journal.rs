@@ -128,8 +128,18 @@ impl Journal {
         }
     }
 
+    /// Another stream of the guest's handled so many bytes, to be paid for with the next call.
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        self.unpaid = self.unpaid.saturating_add(bytes);
+    }
+
     fn count(&mut self, bytes: usize) {
         self.written = self.written.saturating_add(bytes as u64);
+        self.charge(bytes);
+    }
+
+    /// The guest is to pay for bytes that it read or wrote elsewhere: its input, its output.
+    pub(crate) fn charge(&mut self, bytes: usize) {
         self.unpaid = self.unpaid.saturating_add(bytes);
     }
 

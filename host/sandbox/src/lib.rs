@@ -25,6 +25,7 @@
 //! # }
 //! ```
 
+mod adapt;
 mod attempt;
 mod baseline;
 mod cache;
@@ -47,10 +48,13 @@ mod services;
 mod settings;
 mod state;
 mod stdio;
+mod storage;
 mod store;
 mod structure;
 mod verdict;
+mod world;
 
+pub use adapt::{Adapted, adapt};
 pub use baseline::{Bare, BareError, Metering};
 pub use cache::{PluginCache, Prepared};
 pub use compile_process::{COMPILE_COMMAND, compile_standard_input};
@@ -60,7 +64,9 @@ pub use granted::Granted;
 pub use inspect::{Inspection, inspect};
 pub use request::{Attempt, Request, StopReason, Usage};
 pub use sandbox::{Sandbox, SandboxError};
-pub use services::{LogLevel, LogLine, LogSource, Services, Silent};
+pub use services::{HttpBody, HttpCall, LogLevel, LogLine, LogSource, Services, Silent};
 pub use settings::{Options, PageScan};
+pub use storage::{Blobs, Download, KeyValue, LocalStores, Upload};
 pub use store::{CacheError, CacheStats};
 pub use structure::Excess;
+pub use world::World;

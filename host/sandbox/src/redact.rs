@@ -143,7 +143,7 @@ fn spellings(secret: &str) -> Vec<Vec<u8>> {
     for text in std::iter::once(secret).chain(lines) {
         let json = serde_json::to_string(text).expect("a text can be written as JSON");
         spellings.push(text.as_bytes().to_vec());
-        spellings.push(json[1..json.len() - 1].as_bytes().to_vec());
+        spellings.push(json.as_bytes()[1..json.len() - 1].to_vec());
         spellings.push(hex::encode(text).into_bytes());
         spellings.push(hex::encode_upper(text).into_bytes());
         spellings.push(percent_encoding::utf8_percent_encode(text, UNRESERVED).to_string().into_bytes());

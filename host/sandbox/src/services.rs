@@ -1,8 +1,16 @@
 //! What the world outside gives to a running guest: one trait, plain data, no promise that it waits.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
 
-use saggar_model::Capability;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use saggar_model::{Capability, HttpDenial, HttpFailure, HttpHost, HttpTarget, HttpTimeouts, Missing};
+
+use crate::storage::{Blobs, KeyValue};
 
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,6 +72,19 @@ pub struct LogLine<'a> {
     pub message: &'a str,
 }
 
+/// The body of a request or a response, on its way.
+pub type HttpBody = UnsyncBoxBody<Bytes, HttpFailure>;
+
+/// A request that a guest wants to be sent.
+pub struct HttpCall {
+    /// The request, with an absolute URL. What the guest wrote, hostile in all its parts.
+    pub request: Request<HttpBody>,
+    /// How long the guest is willing to wait.
+    pub timeouts: HttpTimeouts,
+    /// When the attempt is over, and everything about the request with it.
+    pub deadline: Instant,
+}
+
 /// The host's side of a running guest. Calls come from the task that runs the guest, so that they must not block.
 pub trait Services: Send + Sync + 'static {
     /// The guest says how far it is: `fraction` from 0 to 1 or nothing, `message` at most 1 KiB. At most once a
@@ -79,6 +100,36 @@ pub trait Services: Send + Sync + 'static {
     /// The guest tried what was not granted. `target` is what it wanted it for: hostile text of at most 256 bytes,
     /// without secrets.
     fn denied(&self, capability: Capability, target: &str);
+
+    /// The keys and values of the task's tenant, for a guest that may have them; nothing where none are kept.
+    fn kv(&self) -> Option<Arc<dyn KeyValue>> {
+        None
+    }
+
+    /// The objects of the task's tenant, for a guest that may have them; nothing where none are kept.
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        None
+    }
+
+    /// Sends a request, if it is granted, and gives the response as soon as its head is there. What is dropped, the
+    /// future or the body of the response, is over. Unless it is said otherwise, nothing is granted.
+    fn http(&self, call: HttpCall) -> BoxFuture<'static, Result<Response<HttpBody>, HttpFailure>> {
+        let denial = not_granted(&call.request);
+        Box::pin(async move { Err(HttpFailure::Denied(Box::new(denial))) })
+    }
+}
+
+fn not_granted(request: &Request<HttpBody>) -> HttpDenial {
+    let uri = request.uri();
+    let tls = uri.scheme_str() != Some("http");
+    match uri.host().unwrap_or_default().parse::<HttpHost>() {
+        Err(error) => HttpDenial::Host(error),
+        Ok(host) => {
+            let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+            let target = HttpTarget { tls, host, port, method: request.method().to_string() };
+            HttpDenial::Target { target, missing: Missing::Host }
+        }
+    }
 }
 
 /// Nobody listens and nobody cancels.

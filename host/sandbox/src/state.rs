@@ -11,14 +11,17 @@ use crate::Request;
 use crate::charge::Charges;
 use crate::clock::{MonotonicClock, Tick, WallClock};
 use crate::granted::Granted;
-use crate::interfaces::Progress;
+use crate::interfaces::{Bodies, Http, Progress};
 use crate::journal::{SharedJournal, Stream};
 use crate::memory::MemoryAccount;
 use crate::services::{LogLevel, Services};
-use crate::stdio::JournalStream;
+use crate::stdio::{Collector, Input, JournalStream};
+use crate::world::World;
 
 /// The data of a store.
 pub(crate) struct State {
+    /// Dropped before the table, whose bodies end with it.
+    pub(crate) http: Option<Box<Http>>,
     pub(crate) wasi: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) memory: MemoryAccount,
@@ -30,13 +33,19 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) charges: Charges,
     pub(crate) granted: Arc<Granted>,
+    /// What one call may hand over.
+    pub(crate) call_bytes_max: usize,
+    pub(crate) bodies: Bodies,
     /// Some code of the guest's was run, if only a start function.
     pub(crate) guest_ran: bool,
+    /// What a program writes to standard output, where that is the result.
+    pub(crate) output: Option<Collector>,
 }
 
 impl State {
     pub(crate) fn new(
         request: Request,
+        world: World,
         services: Arc<dyn Services>,
         start: Instant,
         deadline: Instant,
@@ -45,9 +54,26 @@ impl State {
         let journal = SharedJournal::new(request.limits.log, services.clone(), granted.redactor.clone());
         let tick = if granted.grants.clock { Tick::Nanosecond } else { Tick::Millisecond };
         let stream = |stream| JournalStream { journal: journal.clone(), stream };
-        // No argument, no variable, no directory, no socket: a builder starts with nothing, and nothing is added.
-        let wasi = WasiCtx::builder()
-            .stdout(stream(Stream::Stdout))
+        // No argument, no directory, no socket: a builder starts with nothing. What the operator configured is all that
+        // is added, so that programs that know of nothing but their environment can be configured, too.
+        let mut wasi = WasiCtx::builder();
+        for (key, setting) in granted.settings() {
+            if let Some(value) = setting.text() {
+                wasi.env(key, value);
+            }
+        }
+        let output = match world {
+            World::Plugin | World::Http => {
+                wasi.stdout(stream(Stream::Stdout));
+                None
+            }
+            World::Command => {
+                let output = Collector::new(request.limits.output, journal.clone());
+                wasi.stdin(Input::new(request.task.payload.clone(), journal.clone())).stdout(output.clone());
+                Some(output)
+            }
+        };
+        let wasi = wasi
             .stderr(stream(Stream::Stderr))
             .wall_clock(WallClock(tick))
             .monotonic_clock(MonotonicClock { start, tick })
@@ -59,6 +85,7 @@ impl State {
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(request.limits.resources).unwrap_or(usize::MAX));
         Self {
+            http: None,
             wasi,
             table,
             memory: MemoryAccount::new(request.limits.memory),
@@ -70,13 +97,16 @@ impl State {
             deadline,
             charges: Charges::new(request.limits.fuel),
             granted,
+            call_bytes_max: usize::try_from(request.limits.host_call_bytes()).unwrap_or(usize::MAX),
+            bodies: Bodies::default(),
             guest_ran: false,
+            output,
         }
     }
 }
 
 /// What a denial was about is shown to this length.
-const TARGET_MAX_BYTES: usize = 256;
+pub(crate) const TARGET_MAX_BYTES: usize = 256;
 
 impl State {
     /// Notes that the guest tried what was not granted, for the operator and for the reader of the task's log; gives

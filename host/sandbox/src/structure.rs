@@ -28,13 +28,22 @@ const PAGE_BYTES: u64 = 64 << 10;
 /// Checks the structure of a component. `most_memory` is what any memory of this host may hold, in bytes; the answer is
 /// what the largest one has from the start.
 pub(crate) fn check(wasm: &[u8], features: WasmFeatures, most_memory: u64) -> Result<u64, Refused> {
+    walk(wasm, features, most_memory, Scopes::default())
+}
+
+/// The same for a module of which a component is to be made.
+pub(crate) fn check_module(wasm: &[u8], features: WasmFeatures, most_memory: u64) -> Result<u64, Refused> {
+    walk(wasm, features, most_memory, Scopes::around_module())
+}
+
+fn walk(wasm: &[u8], features: WasmFeatures, most_memory: u64, scopes: Scopes) -> Result<u64, Refused> {
     let mut walk = Walk {
         wasm,
         features,
         most_pages: most_memory / PAGE_BYTES,
         largest_memory: 0,
         tally: Tally::default(),
-        scopes: Scopes::default(),
+        scopes,
         validator: Validator::new_with_features(features),
         allocations: FuncValidatorAllocations::default(),
     };

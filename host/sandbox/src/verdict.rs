@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use saggar_model::{Ending, Failure, Limits, Outcome, Output, escape_and_cut, format_bytes, format_duration};
 
 use crate::StopReason;
@@ -18,6 +19,11 @@ const CONTENT_TYPE_MAX_BYTES: usize = 256;
 /// What a payload is when nobody says.
 const CONTENT_TYPE_DEFAULT: &str = "application/octet-stream";
 
+/// Exit codes by which a program says that its input can never succeed, and that another attempt may: `EX_DATAERR` and
+/// `EX_TEMPFAIL` of sysexits.h.
+const EXIT_REJECTED: i32 = 65;
+const EXIT_RETRIED: i32 = 75;
+
 /// The longest wait a plugin can ask for. Beyond a year nobody waits.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(8784);
 
@@ -28,8 +34,12 @@ pub(crate) enum Call {
     Returned(Output),
     /// The handler returned an error.
     Refused(GuestError),
+    /// A program ended with this exit code, and had written this to standard output.
+    Exited { code: i32, stdout: Bytes },
     /// An error ended the call.
     Crashed(Crash),
+    /// What the component exports has the right name and the wrong shape.
+    Misshapen(String),
     /// The wall limit passed.
     TimedOut,
     /// The host ended it.
@@ -51,7 +61,12 @@ impl Call {
                 let backtrace = backtrace.into_iter().map(clean).collect();
                 Self::Crashed(Crash { kind, message: clean(message), backtrace })
             }
-            other @ (Self::Returned(_) | Self::TimedOut | Self::Stopped(_)) => other,
+            // What a program wrote is looked at as any output.
+            other @ (Self::Returned(_)
+            | Self::Exited { .. }
+            | Self::Misshapen(_)
+            | Self::TimedOut
+            | Self::Stopped(_)) => other,
         }
     }
 }
@@ -80,10 +95,32 @@ pub(crate) struct Observed {
 /// The ending of an attempt whose call came back so.
 pub(crate) fn verdict(call: Call, observed: &Observed) -> Ending {
     let failure = match call {
-        Call::Returned(output) => match oversize(&output, &observed.limits) {
-            None => return Ending::Succeeded(cleaned(output)),
-            Some(failure) => failure,
+        Call::Returned(output) => match succeeded(output, &observed.limits) {
+            Ok(output) => return Ending::Succeeded(output),
+            Err(failure) => failure,
         },
+        // A program has no way to name the media type of what it writes, and guessing would be wrong at times.
+        Call::Exited { code: 0, stdout } => {
+            let output = Output { content_type: CONTENT_TYPE_DEFAULT.to_owned(), payload: stdout };
+            match succeeded(output, &observed.limits) {
+                Ok(output) => return Ending::Succeeded(output),
+                Err(failure) => failure,
+            }
+        }
+        Call::Exited { code: code @ (EXIT_REJECTED | EXIT_RETRIED), .. } => refused(GuestError {
+            permanent: code == EXIT_REJECTED,
+            reason: end_of(&observed.stderr).unwrap_or_else(|| format!("exited with code {code}")),
+            after: None,
+            code: Some(format!("exit-{code}")),
+        }),
+        Call::Exited { code, .. } => crashed(
+            Crash { kind: CrashKind::Exit(code), message: String::new(), backtrace: Vec::new() },
+            observed,
+        ),
+        Call::Misshapen(reason) => Failure::new(
+            Outcome::Invalid,
+            &format!("the component exports the interface of its world in another shape: {reason}"),
+        ),
         Call::Refused(error) => refused(error),
         Call::Crashed(crash) => crashed(crash, observed),
         Call::TimedOut => {
@@ -98,14 +135,18 @@ pub(crate) fn verdict(call: Call, observed: &Observed) -> Ending {
     Ending::Failed(Failure { stderr: escaped_lines(&observed.stderr), ..failure })
 }
 
-fn oversize(output: &Output, limits: &Limits) -> Option<Failure> {
+fn succeeded(output: Output, limits: &Limits) -> Result<Output, Failure> {
     let bytes = output.payload.len() as u64;
-    (bytes > limits.output).then(|| too_large(&format!("returned {bytes} bytes"), limits))
+    if bytes > limits.output {
+        Err(too_large(&format!("returned {bytes} bytes,"), limits))
+    } else {
+        Ok(cleaned(output))
+    }
 }
 
 fn too_large(what: &str, limits: &Limits) -> Failure {
     let limit = format!("{} ({} bytes)", format_bytes(limits.output), limits.output);
-    Failure::new(Outcome::OutputTooLarge, &format!("{what}, more than the output limit of {limit}"))
+    Failure::new(Outcome::OutputTooLarge, &format!("{what} more than the output limit of {limit}"))
 }
 
 fn cleaned(mut output: Output) -> Output {
@@ -139,7 +180,8 @@ fn crashed(crash: Crash, observed: &Observed) -> Failure {
         CrashKind::Exit(code) => {
             Failure::new(Outcome::Trapped, &told(&format!("exited with code {code} and no result"), observed))
         }
-        CrashKind::ReturnedTooMuch => too_large("returned more than may cross the wall", limits),
+        CrashKind::WroteTooMuch => too_large("wrote", limits),
+        CrashKind::ReturnedTooMuch => too_large("returned more than may cross the wall,", limits),
         CrashKind::Guest => Failure::new(Outcome::Trapped, &told(&crash.message, observed)),
         CrashKind::Host => Failure::new(Outcome::HostError, &crash.message),
     };
@@ -167,14 +209,18 @@ fn last_words(stderr: &str) -> Option<String> {
     stderr.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
 }
 
+/// All lines of the end of standard error, on one.
+fn end_of(stderr: &str) -> Option<String> {
+    let lines: Vec<_> = stderr.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    if lines.is_empty() { None } else { Some(lines.join(" ")) }
+}
+
 fn escaped_lines(text: &str) -> String {
     text.lines().map(saggar_model::escape).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
 
     fn observed() -> Observed {
@@ -188,6 +234,10 @@ mod tests {
 
     fn returned(bytes: &'static [u8]) -> Call {
         Call::Returned(Output { content_type: "a/b".to_owned(), payload: Bytes::from_static(bytes) })
+    }
+
+    fn exited(code: i32) -> Call {
+        Call::Exited { code, stdout: Bytes::from_static(b"abc") }
     }
 
     fn error(permanent: bool) -> Call {
@@ -226,6 +276,19 @@ mod tests {
             (crash(CrashKind::Exit(1)), &denied, Outcome::OutOfMemory),
             (crash(CrashKind::ReturnedTooMuch), &plain, Outcome::OutputTooLarge),
             (crash(CrashKind::ReturnedTooMuch), &denied, Outcome::OutputTooLarge),
+            (crash(CrashKind::WroteTooMuch), &plain, Outcome::OutputTooLarge),
+            (crash(CrashKind::WroteTooMuch), &denied, Outcome::OutputTooLarge),
+            (exited(0), &plain, Outcome::Succeeded),
+            (exited(0), &denied, Outcome::Succeeded),
+            (exited(65), &plain, Outcome::Rejected),
+            (exited(65), &denied, Outcome::Rejected),
+            (exited(75), &plain, Outcome::Retried),
+            (exited(75), &denied, Outcome::Retried),
+            (exited(1), &plain, Outcome::Trapped),
+            (exited(255), &plain, Outcome::Trapped),
+            (exited(-1), &plain, Outcome::Trapped),
+            (exited(1), &denied, Outcome::OutOfMemory),
+            (Call::Misshapen(String::new()), &plain, Outcome::Invalid),
             (crash(CrashKind::Host), &plain, Outcome::HostError),
             (crash(CrashKind::Host), &denied, Outcome::OutOfMemory),
             (Call::TimedOut, &plain, Outcome::TimedOut),
@@ -255,6 +318,26 @@ mod tests {
         let failure =
             failure(crash(CrashKind::Exit(1)), &Observed { stderr: stderr.to_owned(), ..observed() });
         assert_eq!(failure.reason, "ValueError: bad page (exited with code 1 and no result)");
+    }
+
+    #[test]
+    fn a_program_says_why_on_standard_error() {
+        let said = Observed { stderr: "reading\n\n  page 7 is no page\n".to_owned(), ..observed() };
+        let rejected = failure(exited(65), &said);
+        assert_eq!(
+            (rejected.reason.as_str(), rejected.code.as_deref()),
+            ("reading page 7 is no page", Some("exit-65"))
+        );
+        assert_eq!(failure(exited(75), &observed()).reason, "exited with code 75");
+        assert_eq!(failure(exited(3), &said).reason, "page 7 is no page (exited with code 3 and no result)");
+    }
+
+    #[test]
+    fn what_a_program_wrote_is_its_output_up_to_the_limit() {
+        let Ending::Succeeded(output) = verdict(exited(0), &observed()) else { panic!("it succeeded") };
+        assert_eq!((output.content_type.as_str(), &output.payload[..]), (CONTENT_TYPE_DEFAULT, &b"abc"[..]));
+        let more = Call::Exited { code: 0, stdout: Bytes::from_static(b"abcd") };
+        assert_eq!(failure(more, &observed()).outcome, Outcome::OutputTooLarge);
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use saggar_egress::{Egress, EgressOptions};
 use saggar_jetstream::{
     Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
-    ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Tenants, TenantsError,
+    ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Stores, Tenants, TenantsError,
 };
-use saggar_model::{Ceilings, Health, SecretFiles};
+use saggar_model::{Ceilings, Health, SecretFiles, TrustedKeys};
 use saggar_sandbox::{PluginCache, Sandbox};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,8 @@ pub struct HostOptions {
     pub ceilings: Ceilings,
     /// The files that hold the tenants' secrets.
     pub secrets: SecretFiles,
+    /// The keys of which one must have signed a plugin for it to be run; absent: any plugin is run.
+    pub trusted_keys: Option<TrustedKeys>,
 }
 
 /// Why a host could not start.
@@ -97,10 +100,12 @@ pub(crate) struct Shared {
     pub(crate) ceilings: Ceilings,
     pub(crate) nats: Nats,
     pub(crate) sandbox: Sandbox,
+    pub(crate) egress: Egress,
     pub(crate) workshop: Workshop,
     pub(crate) records: Records,
     pub(crate) leases: Leases,
     pub(crate) feed: Feed,
+    pub(crate) stores: Stores,
     pub(crate) metrics: Metrics,
     pub(crate) suspects: Suspects,
     /// Tasks that run.
@@ -155,6 +160,7 @@ impl Host {
             slots: options.slots,
             memory: options.memory,
             started_at: now_ms(),
+            trusted_keys: options.trusted_keys.clone(),
             ..HostInfo::default()
         };
         let membership = Hosts::new(&nats).join(info).await?;
@@ -167,10 +173,17 @@ impl Host {
             memory: options.memory,
             ceilings: options.ceilings,
             sandbox,
-            workshop: Workshop::new(Plugins::new(&nats), cache, metrics.clone()),
+            egress: Egress::new(EgressOptions::default()),
+            workshop: Workshop::new(
+                Plugins::new(&nats),
+                cache,
+                metrics.clone(),
+                options.trusted_keys.clone(),
+            ),
             records: Records { results, writer, dead: DeadLetters::new(&nats), states: States::new(&nats) },
             leases: Leases::default(),
             feed: Feed::start(Events::new(&nats)),
+            stores: Stores::new(&nats, options.replicas),
             metrics: metrics.clone(),
             suspects: Suspects::new(),
             units: TaskTracker::new(),

@@ -16,13 +16,14 @@ use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_by
 use saggar_sandbox::Granted;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{Batch, HOLD};
 use crate::dispatch::{LaneHandle, Permits};
 use crate::host::Shared;
 use crate::metrics::QueueMetrics;
 use crate::pace::Pace;
-use crate::runner::Runner;
+use crate::runner::{Program, Runner};
 use crate::unit;
 use crate::vault::SecretValues;
 
@@ -59,6 +60,8 @@ pub(crate) struct Lane {
     pub(crate) config: watch::Receiver<LaneConfig>,
     pub(crate) permits: LaneHandle,
     pub(crate) stop: CancellationToken,
+    /// Ends when the plugin, which nobody had signed, has been signed; absent while there is nothing to wait for.
+    pub(crate) signature: Option<AbortOnDropHandle<()>>,
 }
 
 /// A lane that has found its queue: what its tasks need to know.
@@ -147,11 +150,15 @@ impl Lane {
         loop {
             // Compiling a language runtime takes half a minute, and a host that leaves does not wait for it.
             let made = tokio::select! {
-                made = workshop.program(digest, &tenant) => made,
+                made = workshop.program_of(&tenant, &spec.plugin, digest) => made,
                 () = self.stop.cancelled() => return None,
             };
             match made {
                 Ok(program) => {
+                    self.signature = matches!(program, Program::Untrusted(_)).then(|| {
+                        let signed = workshop.wait_until_signed(tenant, spec.plugin.clone(), digest);
+                        AbortOnDropHandle::new(tokio::spawn(signed))
+                    });
                     return Some(Arc::new(Runner { spec, digest: Some(digest), program, granted }));
                 }
                 Err(error) => {
@@ -200,9 +207,16 @@ impl Lane {
         tokio::time::timeout(pause, self.changed()).await.is_ok()
     }
 
-    /// Waits until the lane is stopped or its settings change. Leaves a change to be seen.
+    /// Waits until the lane is stopped, its settings change or its plugin is signed. Leaves a change to be seen.
     async fn changed(&mut self) {
+        let signed = async {
+            match &mut self.signature {
+                Some(signature) => _ = signature.await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            () = signed => self.see_signature(),
             () = self.stop.cancelled() => {}
             changed = self.config.changed() => {
                 if changed.is_err() {
@@ -210,6 +224,13 @@ impl Lane {
                 }
                 self.config.mark_changed();
             }
+        }
+    }
+
+    /// Makes a signature that has arrived a change of settings, which it is: everything is looked at anew.
+    fn see_signature(&mut self) {
+        if self.signature.take_if(|signature| signature.is_finished()).is_some() {
+            self.config.mark_changed();
         }
     }
 
@@ -232,6 +253,8 @@ impl Lane {
             if self.stop.is_cancelled() {
                 return Served::Stopped;
             }
+            // A lane that is busy does not wait for changes.
+            self.see_signature();
             if self.config.has_changed().unwrap_or(false) {
                 return Served::Changed;
             }

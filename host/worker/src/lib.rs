@@ -18,6 +18,7 @@ mod roster;
 mod runner;
 pub mod scheduler;
 mod settlement;
+mod stores;
 mod suspects;
 mod turns;
 mod unit;

@@ -116,7 +116,8 @@ impl Roster {
         let stop = CancellationToken::new();
         let (sender, config) = watch::channel(config);
         let key = (tenant.clone(), queue.clone());
-        let lane = Lane { host: self.host.clone(), tenant, queue, config, permits, stop: stop.clone() };
+        let host = self.host.clone();
+        let lane = Lane { host, tenant, queue, config, permits, stop: stop.clone(), signature: None };
         self.lanes.spawn(lane.run());
         self.served.insert(key, Served { config: sender, stop });
     }

@@ -1,14 +1,15 @@
 //! What runs the tasks of a queue: its plugin, ready to be instantiated, and the queue's settings at one moment.
 //!
 //! Making a plugin ready may mean fetching and compiling it, so that it happens before a lane pulls its first task,
-//! once per digest however many lanes want it, and never on the path of a task.
+//! once per digest however many lanes want it, and never on the path of a task. Where only signed plugins are run, the
+//! signature is checked before anything else is done with the component.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use saggar_jetstream::{Plugins, PluginsError};
-use saggar_model::{Digest, PluginId, QueueSpec, TenantName};
+use saggar_model::{Digest, PluginId, PluginRef, QueueSpec, TenantName, TrustedKeys, Untrusted};
 use saggar_sandbox::{CompileError, Granted, Plugin, PluginCache, Prepared};
 use tokio::sync::OnceCell;
 
@@ -17,6 +18,10 @@ use crate::turns::Turns;
 
 /// Plugins kept although no queue uses them, so that a queue that comes back starts at once.
 const KEPT_UNUSED: usize = 64;
+
+/// How often to look whether a plugin has been signed meanwhile. A person who signs waits for it; half of it would be
+/// five hundred questions a second for a thousand queues.
+const SIGNATURE_LOOK: Duration = Duration::from_secs(4);
 
 /// A queue's settings, and what runs its tasks.
 pub(crate) struct Runner {
@@ -34,6 +39,8 @@ pub(crate) enum Program {
     Ready(Plugin),
     /// Its component can never run, for this reason: every task of the queue is invalid.
     Refused(String),
+    /// Nobody that this host trusts has signed it yet, for this reason: until then every task of the queue is invalid.
+    Untrusted(String),
 }
 
 impl Runner {
@@ -62,20 +69,79 @@ pub(crate) struct Workshop {
     plugins: Plugins,
     cache: PluginCache,
     metrics: Metrics,
+    /// Who must have signed what is run; absent: anything is run.
+    trusted: Option<Arc<TrustedKeys>>,
     making: Arc<Mutex<HashMap<Digest, Making>>>,
     turns: Turns,
 }
 
 impl Workshop {
-    pub(crate) fn new(plugins: Plugins, cache: PluginCache, metrics: Metrics) -> Self {
-        Self { plugins, cache, metrics, making: Arc::default(), turns: Turns::default() }
+    pub(crate) fn new(
+        plugins: Plugins,
+        cache: PluginCache,
+        metrics: Metrics,
+        trusted: Option<TrustedKeys>,
+    ) -> Self {
+        Self {
+            plugins,
+            cache,
+            metrics,
+            trusted: trusted.map(Arc::new),
+            making: Arc::default(),
+            turns: Turns::default(),
+        }
+    }
+
+    /// What a queue's plugin is, by the digest that the tenant's record says it has; waits until it is ready.
+    ///
+    /// The digest names the bytes that will be loaded, so that a signature of it is a signature of them.
+    ///
+    /// # Errors
+    /// As [`Self::program`], and the signatures could not be read.
+    pub(crate) async fn program_of(
+        &self,
+        tenant: &TenantName,
+        plugin: &PluginRef,
+        digest: Digest,
+    ) -> Result<Program, NotReady> {
+        match self.objection(tenant, plugin, digest).await? {
+            None => self.program(digest, tenant).await,
+            Some(untrusted) => {
+                tracing::warn!(%tenant, %plugin, %digest, %untrusted, "the plugin is not run");
+                Ok(Program::Untrusted(format!("only what a trusted key has signed is run, and {untrusted}")))
+            }
+        }
+    }
+
+    /// Waits until somebody that this host trusts has signed the plugin.
+    pub(crate) async fn wait_until_signed(self, tenant: TenantName, plugin: PluginRef, digest: Digest) {
+        let mut look = tokio::time::interval(SIGNATURE_LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            // While NATS does not answer nothing can be known, and nothing is changed.
+            if let Ok(None) = self.objection(&tenant, &plugin, digest).await {
+                return;
+            }
+        }
+    }
+
+    /// Why this host does not run the plugin, if it does not.
+    async fn objection(
+        &self,
+        tenant: &TenantName,
+        plugin: &PluginRef,
+        digest: Digest,
+    ) -> Result<Option<Untrusted>, PluginsError> {
+        let Some(trusted) = &self.trusted else { return Ok(None) };
+        Ok(self.plugins.check(tenant, plugin, &digest, trusted).await?.err())
     }
 
     /// The program of this digest; waits until it is ready. If it has to be compiled, it is this tenant's turn.
     ///
     /// # Errors
     /// The component could not be fetched, or the compile process could not be run. Trying again may help.
-    pub(crate) async fn program(&self, digest: Digest, tenant: &TenantName) -> Result<Program, NotReady> {
+    async fn program(&self, digest: Digest, tenant: &TenantName) -> Result<Program, NotReady> {
         let making = self.entry(digest);
         making.get_or_try_init(|| self.make(digest, tenant)).await.cloned()
     }

@@ -253,7 +253,7 @@ fn runnable<'a>(
     }
     match &runner.program {
         Program::Ready(plugin) => Ok(plugin),
-        Program::Refused(reason) => {
+        Program::Refused(reason) | Program::Untrusted(reason) => {
             let plugin = &runner.spec.plugin;
             Err(Failure::new(Outcome::Invalid, &format!("plugin {plugin} cannot be run: {reason}")))
         }
@@ -268,7 +268,7 @@ async fn run(
     attempt: u32,
 ) -> Attempt {
     let host = &lane.host;
-    let watcher = Watcher::new(lane.clone(), task, attempt);
+    let watcher = Watcher::new(lane.clone(), task, attempt, runner.granted.clone());
     if runner.spec.events {
         host.feed.publish(
             task,

@@ -3,16 +3,21 @@
 //! A guest must not wait for a network, so that events pass through a bounded channel; when it is full they are
 //! dropped, as everything is that nobody waits for.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::Response;
+use saggar_egress::Outbound;
 use saggar_jetstream::Events;
-use saggar_model::{Capability, EventKind, QueueName, Task, TaskId, TenantName, escape};
-use saggar_sandbox::{LogLine, LogSource, Services};
+use saggar_model::{Capability, EventKind, HttpFailure, QueueName, Task, TaskId, TenantName, escape};
+use saggar_sandbox::{Blobs, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::lane::OpenLane;
+use crate::stores::{TenantBlobs, TenantKv};
 
 /// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
 const ON_THEIR_WAY: usize = 1024;
@@ -57,13 +62,17 @@ pub(crate) struct Watcher {
     lane: Arc<OpenLane>,
     task: TaskId,
     attempt: u32,
+    granted: Arc<Granted>,
+    /// The requests of the attempt. Most have none.
+    outbound: OnceLock<Outbound>,
     /// A bit for each capability that was denied.
     denied: AtomicU8,
 }
 
 impl Watcher {
-    pub(crate) fn new(lane: Arc<OpenLane>, task: &Task, attempt: u32) -> Arc<Self> {
-        Arc::new(Self { lane, task: task.id.clone(), attempt, denied: AtomicU8::new(0) })
+    pub(crate) fn new(lane: Arc<OpenLane>, task: &Task, attempt: u32, granted: Arc<Granted>) -> Arc<Self> {
+        let (task, outbound, denied) = (task.id.clone(), OnceLock::new(), AtomicU8::new(0));
+        Arc::new(Self { lane, task, attempt, granted, outbound, denied })
     }
 
     fn publish(&self, kind: EventKind, body: Value) {
@@ -98,6 +107,22 @@ impl Services for Watcher {
 
     fn cancelled(&self) -> bool {
         self.lane.host.leaving.is_cancelled()
+    }
+
+    fn kv(&self) -> Option<Arc<dyn KeyValue>> {
+        Some(Arc::new(TenantKv(self.lane.host.stores.kv(&self.lane.tenant))))
+    }
+
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        Some(Arc::new(TenantBlobs(self.lane.host.stores.blobs(&self.lane.tenant))))
+    }
+
+    fn http(&self, call: HttpCall) -> BoxFuture<'static, Result<Response<HttpBody>, HttpFailure>> {
+        let outbound = self.outbound.get_or_init(|| {
+            let OpenLane { host, tenant, .. } = &*self.lane;
+            host.egress.outbound(tenant.clone(), self.granted.grants().http.clone())
+        });
+        outbound.send(call.request, call.timeouts, call.deadline).boxed()
     }
 
     fn denied(&self, capability: Capability, target: &str) {

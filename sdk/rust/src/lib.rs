@@ -51,6 +51,7 @@
 //!
 //! | feature | default | gives |
 //! |---|---|---|
+//! | `http` | yes | requests over HTTP, in the module of that name |
 //! | `json` | yes | [`Json`] |
 //! | `log` | yes | messages of the `log` crate reach the task's log |
 //! | `tracing` | no | events of the `tracing` crate reach the task's log |
@@ -67,9 +68,14 @@ mod json;
 
 mod error;
 mod reason;
+mod store_error;
 
+pub mod blobs;
 pub mod config;
 pub mod context;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod kv;
 pub mod logging;
 pub mod progress;
 #[cfg(not(target_arch = "wasm32"))]
@@ -113,6 +119,7 @@ pub use reason::OrFail;
 /// }
 /// ```
 pub use saggar_plugin_macros::handler;
+pub use store_error::{StoreError, StoreErrorKind};
 #[cfg(feature = "tracing")]
 pub use tracing;
 

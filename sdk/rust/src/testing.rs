@@ -26,9 +26,13 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+#[cfg(feature = "http")]
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+#[cfg(feature = "http")]
+use crate::http::{Failure, Request, Response};
 use crate::logging::Level;
 use crate::{Error, Handler, Output, host};
 
@@ -50,10 +54,31 @@ pub struct Context {
     pub(crate) cancelled: bool,
     pub(crate) reports: Rc<RefCell<Vec<Report>>>,
     pub(crate) logs: Rc<RefCell<Vec<Log>>>,
+    pub(crate) kv: bool,
+    pub(crate) blobs: bool,
+    pub(crate) stores: Rc<RefCell<host::Stores>>,
+    #[cfg(feature = "http")]
+    pub(crate) answer: Option<Answer>,
+}
+
+/// Who answers the requests of a handler in a test.
+#[cfg(feature = "http")]
+#[derive(Clone)]
+pub(crate) struct Answer(pub(crate) Rc<Answering>);
+
+#[cfg(feature = "http")]
+type Answering = dyn Fn(&Request) -> Result<Response, Failure>;
+
+#[cfg(feature = "http")]
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Answer")
+    }
 }
 
 impl Context {
-    /// The first attempt of task `test` in queue `test` of tenant `test`: no headers, 30 s left, not cancelled.
+    /// The first attempt of task `test` in queue `test` of tenant `test`: no headers, 30 s left, not cancelled, with
+    /// empty stores.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -67,7 +92,20 @@ impl Context {
             cancelled: false,
             reports: Rc::default(),
             logs: Rc::default(),
+            kv: true,
+            blobs: true,
+            stores: Rc::default(),
+            #[cfg(feature = "http")]
+            answer: None,
         }
+    }
+
+    /// Sets what answers requests over HTTP. Without it every request is denied, as in a queue without a grant.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn answer(mut self, answer: impl Fn(&Request) -> Result<Response, Failure> + 'static) -> Self {
+        self.answer = Some(Answer(Rc::new(answer)));
+        self
     }
 
     /// Sets the task's id.
@@ -133,7 +171,21 @@ impl Context {
         self
     }
 
-    /// Calls `body` as if it were running this task, and hands on what it returns. Contexts may be nested.
+    /// Takes the grant `kv` away, without which no bucket can be opened.
+    #[must_use]
+    pub fn without_kv(mut self) -> Self {
+        self.kv = false;
+        self
+    }
+
+    /// Takes the grant `blobs` away, without which no container can be opened.
+    #[must_use]
+    pub fn without_blobs(mut self) -> Self {
+        self.blobs = false;
+        self
+    }
+
+    /// Gives the handler a payload it were running this task, and hands on what it returns. Contexts may be nested.
     pub fn run<R>(&self, body: impl FnOnce() -> R) -> R {
         host::within(self.clone(), body)
     }

@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 /// What guests are made of, from the root of the repository.
-const SOURCES: [&str; 4] = ["plugins", "tests/guests", "sdk/rust", "wit"];
+const SOURCES: [&str; 5] = ["plugins", "tests/guests", "tests/foreign/rust", "sdk/rust", "wit"];
 
 /// Where they are built to, from the root of the repository: plugins and test guests are one workspace.
 const BUILT: &str = "plugins/target/wasm32-wasip2/release";
@@ -47,12 +47,12 @@ pub fn root() -> PathBuf {
     })
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
+pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
     std::fs::metadata(path).ok()?.modified().ok()
 }
 
 /// The file below `dir` that was changed last. What is built, and what is not under version control, does not count.
-fn newest(dir: &Path) -> Option<(SystemTime, PathBuf)> {
+pub(crate) fn newest(dir: &Path) -> Option<(SystemTime, PathBuf)> {
     let mut newest = None;
     for entry in std::fs::read_dir(dir).ok()?.flatten() {
         let path = entry.path();

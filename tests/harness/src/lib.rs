@@ -4,11 +4,13 @@
 //! Failures panic with what was awaited and what the process had said, for that is what a test's reader needs.
 
 mod eventually;
+pub mod foreign;
 pub mod generated;
 pub mod guests;
 mod lines;
 mod oneshot;
 mod process;
+pub mod stores;
 
 pub use eventually::{eventually, now_or_panic};
 pub use oneshot::{Finished, run};

@@ -20,6 +20,7 @@ use crate::connection;
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
 use crate::plan::{changes, shown};
+use crate::policy::{self, Objection};
 
 /// How long the hosts may take to make what is new: they are told at once, and a cluster makes each stream in a
 /// fraction of a second.
@@ -125,6 +126,7 @@ fn twice(file: String, tenant: &TenantName) -> Problems {
 /// Finds the components behind all plugins of all tenants, or names all that are missing or could never start.
 async fn resolve(nats: &Nats, specs: Vec<TenantSpec>) -> Result<Vec<TenantRecord>, Failure> {
     let store = Plugins::new(nats);
+    let hosts = policy::hosts(nats).await?;
     let mut records = Vec::with_capacity(specs.len());
     let mut failures = Vec::new();
     for spec in specs {
@@ -140,7 +142,12 @@ async fn resolve(nats: &Nats, specs: Vec<TenantSpec>) -> Result<Vec<TenantRecord
                 Some(info) if info.declared.memory > queue.limits.memory => {
                     failures.push(too_little_memory(&spec.name, name, queue, info.declared.memory));
                 }
-                Some(info) => _ = plugins.insert(plugin.to_string(), info.digest),
+                Some(info) => {
+                    match policy::objection(nats, &hosts, &spec.name, plugin, &info.digest).await? {
+                        Some(objection) => failures.push(not_run(&spec.name, name, plugin, &objection)),
+                        None => _ = plugins.insert(plugin.to_string(), info.digest),
+                    }
+                }
                 None => failures.push(no_plugin(&spec.name, name, plugin)),
             }
         }
@@ -156,6 +163,11 @@ fn too_little_memory(tenant: &TenantName, name: &QueueName, queue: &QueueSpec, n
         "queue {tenant}/{name}: plugin {plugin} needs {needs} of memory from the start, and the limit is {limit}"
     );
     Failure::new(Kind::BadConfiguration, text).advice("Raise `limits.memory` of the queue.")
+}
+
+fn not_run(tenant: &TenantName, queue: &QueueName, plugin: &PluginRef, objection: &Objection) -> Failure {
+    let text = format!("queue {tenant}/{queue}: {}", objection.text(plugin));
+    Failure::new(Kind::BadConfiguration, text).advice(objection.advice(tenant, plugin))
 }
 
 fn no_plugin(tenant: &TenantName, queue: &QueueName, plugin: &PluginRef) -> Failure {

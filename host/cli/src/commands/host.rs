@@ -34,6 +34,8 @@ Every key of the file can be set as SAGGAR_<SECTION>__<KEY>, too, which then tak
   API_TOKEN_FILE = \"/run/secrets/acme-token\"
   [limits]                        # the most a queue may set: fuel, memory, timeout, output, log
   memory = \"4GiB\"
+  [plugins]                       # absent: any plugin is run
+  trusted_keys = [\"/etc/saggar/release.pub.pem\"]   # of which one must have signed it
   [admin]
   listen = \"127.0.0.1:7070\"       # /livez, /readyz, /metrics
   [log]

@@ -31,7 +31,7 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Arguments {
-    /// A component, as `.wasm`, or as `.wat` text.
+    /// A component or a module for `wasi_snapshot_preview1`, as `.wasm`, or as `.wat` text.
     #[arg(value_name = "PLUGIN")]
     plugin: PathBuf,
 

@@ -1,6 +1,6 @@
 //! C. After the host's stack and the border between guest and host: recursion, and values that are none.
 
-use saggar_model::Outcome::{OutOfFuel, Succeeded, Trapped};
+use saggar_model::Outcome::{Invalid, OutOfFuel, Succeeded, Trapped};
 
 use crate::Expected::{Ends, EndsEither, Refused};
 use crate::imports::{EXIT, EXIT_CODE, LOG, STREAMS, TASK_ID, TCP, TIMER};
@@ -197,9 +197,38 @@ pub(super) fn attacks() -> Vec<Attack> {
             "exports another world than a plugin's",
             Refused,
             Guest::Component(
+                r#"(component (component $c) (instance $i (instantiate $c)) (export "wasi:cli/run@0.3.0" (instance $i)))"#
+                    .to_owned(),
+            ),
+        ),
+        Attack::new(
+            "37b-nothing-within",
+            "exports the interface of a world with nothing in it",
+            Refused,
+            Guest::Component(
                 r#"(component (component $c) (instance $i (instantiate $c)) (export "wasi:cli/run@0.2.0" (instance $i)))"#
                     .to_owned(),
             ),
+        ),
+        Attack::new(
+            "37c-another-shape",
+            "exports the interface of a world with another function in it",
+            Ends(Invalid),
+            Guest::Component(
+                r#"(component
+                    (core module $main (func (export "run") (param i32)))
+                    (core instance $main (instantiate $main))
+                    (func $run (param "x" u32) (canon lift (core func $main "run")))
+                    (instance $exported (export "run" (func $run)))
+                    (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+                    .to_owned(),
+            ),
+        ),
+        Attack::new(
+            "37d-no-component",
+            "is a module that asks for nothing but to be started",
+            Refused,
+            Guest::Component(r#"(module (memory (export "memory") 1) (func (export "_start")))"#.to_owned()),
         ),
     ]
 }

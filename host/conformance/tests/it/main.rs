@@ -7,4 +7,5 @@ mod configuration;
 mod flood;
 mod secrets;
 mod stage;
+mod stores;
 mod time;

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "the panic of a test is its verdict, also in what tests share")]
 
+mod blobs;
 mod dead;
 mod hosts;
+mod kv;
 mod leases;
 mod plugins;
 mod provision;

@@ -1,6 +1,6 @@
 use bytes::Bytes;
 use saggar_jetstream::{Declared, Fault, Plugins, PluginsError, Pushed};
-use saggar_model::{Digest, PluginName, PluginVersion};
+use saggar_model::{Digest, PluginName, PluginVersion, SecretKey, Signature, Statement, TrustedKeys};
 
 use crate::world::{World, acme};
 
@@ -19,7 +19,7 @@ async fn a_version_never_changes() {
     let push = |version_: &'static str, component: &'static [u8]| {
         let plugins = plugins.clone();
         async move {
-            let declared = Declared { memory: 65_536, wants: vec!["kv".to_owned()] };
+            let declared = Declared { memory: 65_536, wants: vec!["kv".to_owned()], source: None };
             let component = Bytes::from_static(component);
             plugins.push(&acme(), &name(), &version(version_), component, &declared).await
         }
@@ -34,7 +34,7 @@ async fn a_version_never_changes() {
     push("1.3.0", b"two").await.unwrap();
 
     let found = plugins.resolve(&acme(), &"thumbnail@1.2.0".parse().unwrap()).await.unwrap().unwrap();
-    let declared = Declared { memory: 65_536, wants: vec!["kv".to_owned()] };
+    let declared = Declared { memory: 65_536, wants: vec!["kv".to_owned()], source: None };
     assert_eq!((found.digest, found.size, found.declared), (one, 3, declared));
     let by_digest = format!("thumbnail@{two}").parse().unwrap();
     let found = plugins.resolve(&acme(), &by_digest).await.unwrap().unwrap();
@@ -67,4 +67,74 @@ async fn attack_50_bytes_that_are_not_what_they_are_called_are_not_given_out() {
     let error = plugins.fetch(&good).await.unwrap_err();
     assert_eq!(error, PluginsError::Corrupt { digest: good, found: Digest::of(b"evil") });
     assert_eq!(error.fault(), Fault::Internal);
+}
+
+#[tokio::test]
+async fn attack_49_signatures_are_added_to_a_version_and_to_no_other_component() {
+    let world = World::new().await;
+    let plugins = Plugins::new(&world.nats);
+    let push = async |version_: &str, component: &'static [u8]| {
+        let component = Bytes::from_static(component);
+        let pushed =
+            plugins.push(&acme(), &name(), &version(version_), component, &Declared::default()).await;
+        pushed.unwrap().digest
+    };
+    let (one, two) = (push("1", b"one").await, push("2", b"two").await);
+    let signature = |n: u8, version: &PluginVersion, digest: &Digest| {
+        Statement { name: &name(), version, digest }.sign(&SecretKey::from_random(&[n; 32]))
+    };
+    let good = signature(1, &version("1"), &one);
+    let sign = async |version_: &str, digest: &Digest, signature: &Signature| {
+        plugins.sign(&acme(), &name(), &version(version_), digest, signature).await
+    };
+    assert!(!sign("1", &one, &good).await.unwrap().already_there);
+    assert!(sign("1", &one, &good).await.unwrap().already_there);
+    let other = sign("1", &two, &good).await.unwrap_err();
+    assert!(matches!(other, PluginsError::Differs { .. }) && other.fault() == Fault::Conflict);
+    assert_eq!(sign("3", &one, &good).await.unwrap_err().fault(), Fault::NotFound);
+    for n in 2..=8 {
+        sign("1", &one, &signature(n, &version("1"), &one)).await.unwrap();
+    }
+    let full = sign("1", &one, &signature(9, &version("1"), &one)).await.unwrap_err();
+    assert!(matches!(full, PluginsError::TooManySignatures { .. }), "{full}");
+    let info = plugins.resolve(&acme(), &"thumbnail@1".parse().unwrap()).await.unwrap().unwrap();
+    assert_eq!((info.digest, info.size, info.signatures.len()), (one, 3, 8), "nothing else has changed");
+
+    let trusted = TrustedKeys::new(vec![SecretKey::from_random(&[1; 32]).public()]).unwrap();
+    let check = async |plugin: String, digest: &Digest| {
+        plugins.check(&acme(), &plugin.parse().unwrap(), digest, &trusted).await.unwrap().is_ok()
+    };
+    assert!(check("thumbnail@1".to_owned(), &one).await);
+    assert!(check(format!("thumbnail@{one}"), &one).await, "by its digest, too");
+    assert!(!check("thumbnail@1".to_owned(), &two).await, "another component in its place");
+    assert!(!check("thumbnail@2".to_owned(), &two).await && !check(format!("thumbnail@{two}"), &two).await);
+    // Somebody copies the signatures of one record into another.
+    sign("2", &two, &good).await.unwrap();
+    assert!(!check("thumbnail@2".to_owned(), &two).await && !check("thumbnail@2".to_owned(), &one).await);
+    assert!(!check("other@1".to_owned(), &one).await);
+}
+
+#[tokio::test]
+async fn attack_50_an_object_that_says_that_it_is_huge_is_not_made_room_for() {
+    let world = World::new().await;
+    let plugins = Plugins::new(&world.nats);
+    let digest = plugins
+        .push(&acme(), &name(), &version("1"), Bytes::from_static(b"one"), &Declared::default())
+        .await
+        .unwrap()
+        .digest;
+    let js = async_nats::jetstream::new(world.client().await);
+    let stream = js.get_stream("OBJ_saggar_plugins").await.unwrap();
+    let meta = stream.get_last_raw_message_by_subject("$O.saggar_plugins.M.>").await.unwrap();
+    let mut info: serde_json::Value = serde_json::from_slice(&meta.payload).unwrap();
+    info["size"] = (1_u64 << 40).into();
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("Nats-Rollup", "sub");
+    js.publish_with_headers(meta.subject.clone(), headers, info.to_string().into())
+        .await
+        .unwrap()
+        .await
+        .unwrap();
+    let refused = plugins.fetch(&digest).await.unwrap_err();
+    assert_eq!(refused, PluginsError::TooLarge { digest, size: 1 << 40 });
 }

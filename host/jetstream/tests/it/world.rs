@@ -57,6 +57,13 @@ impl World {
         Tasks::new(&self.nats).publish(&acme(), &work(), task).await.expect("the task is taken")
     }
 
+    /// How many messages a stream holds.
+    pub async fn nats_messages(&self, stream: &str) -> u64 {
+        let context = async_nats::jetstream::new(self.client().await);
+        let mut stream = context.get_stream(stream).await.expect("the stream is there");
+        stream.info().await.expect("it answers").state.messages
+    }
+
     /// Publishes `count` tasks without ids.
     pub async fn publish_many(&self, count: usize) {
         for number in 0..count {
@@ -94,7 +101,14 @@ pub fn record(queues: &[(&str, u32)]) -> TenantRecord {
         spec: TenantSpec {
             name: acme(),
             weight: 1,
-            quota: Quota { tasks: 1000, bytes: 64 << 20, results: 64 << 20, dead: 4 << 20 },
+            quota: Quota {
+                tasks: 1000,
+                bytes: 64 << 20,
+                results: 64 << 20,
+                dead: 4 << 20,
+                kv: 2 << 20,
+                blobs: 4 << 20,
+            },
             queues: queues
                 .iter()
                 .map(|(name, concurrency)| (name.parse().unwrap(), queue(*concurrency)))

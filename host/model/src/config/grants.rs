@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{ConfigKey, Grants, SecretGrant};
 
+use super::http_grant::read_http_grants;
 use super::problem::Problems;
 use super::reader::{Document, Item, Node, Section};
 use super::value::FromToml;
@@ -12,7 +13,7 @@ use super::value::FromToml;
 const CONFIG_VALUE_MAX_BYTES: usize = 16 << 10;
 
 /// Reads grants as the command line has them: lines of `[queue.grants]`, or shorter: `kv` for `kv = true`,
-/// `config.KEY=VALUE` and `secrets=NAME,NAME` without quotes.
+/// `config.KEY=VALUE`, `secrets=NAME,NAME` and `http=HOST` without quotes.
 ///
 /// # Errors
 /// Everything that is wrong with them.
@@ -32,6 +33,8 @@ fn line(written: &str) -> String {
         format!("{key} = {}", quoted(value))
     } else if key == "secrets" && !value.starts_with('[') {
         format!("{key} = [{}]", value.split(',').map(quoted).collect::<Vec<_>>().join(", "))
+    } else if key == "http" && !value.starts_with('[') {
+        format!("{key} = [{{ host = {} }}]", quoted(value))
     } else {
         written.to_owned()
     }
@@ -44,13 +47,12 @@ pub(super) fn read_grants(mut section: Section) -> Grants {
         secrets: read_secrets(&mut section),
         kv: section.or("kv", false),
         blobs: section.or("blobs", false),
+        http: read_http_grants(&mut section),
         clock: section.or("clock", false),
     };
     // A grant that is silently ignored would look like one that holds.
-    for capability in ["http", "submit"] {
-        if section.has(capability) {
-            section.problem(capability, "cannot be granted by this version");
-        }
+    if section.has("submit") {
+        section.problem("submit", "cannot be granted by this version");
     }
     section.finish();
     grants

@@ -22,6 +22,8 @@ pub struct HostConfig {
     pub ceilings: Ceilings,
     /// The files that hold the tenants' secrets.
     pub secrets: SecretFiles,
+    /// Which plugins it runs.
+    pub plugins: PluginsConfig,
     /// Health and metrics.
     pub admin: AdminConfig,
     /// How the log looks.
@@ -58,6 +60,13 @@ pub struct WorkerConfig {
     pub cache_size: u64,
 }
 
+/// Section `[plugins]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PluginsConfig {
+    /// Files with public keys, of which one must have signed a plugin for it to be run; absent: any plugin is run.
+    pub trusted_keys: Option<Vec<PathBuf>>,
+}
+
 /// Section `[admin]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminConfig {
@@ -90,6 +99,11 @@ impl std::str::FromStr for LogFormat {
     }
 }
 
+impl PluginsConfig {
+    /// More keys than anybody can keep track of; a host tells the others of all of them.
+    pub const TRUSTED_KEYS_MAX: usize = 16;
+}
+
 impl WorkerConfig {
     /// Enough to hide the waiting of many small tasks behind each other; with fewer, small tasks wait for the server.
     pub const SLOTS_DEFAULT: u32 = 256;
@@ -120,6 +134,7 @@ impl HostConfig {
         check_ceilings(&limits, &ceilings.0);
         limits.finish();
         let secrets = root.or("secrets", SecretFiles::new());
+        let plugins = read_plugins(root.section("plugins"));
         let mut admin = root.section("admin");
         let Parsed(listen) = admin.or("listen", Parsed(AdminConfig::default().listen));
         admin.finish();
@@ -128,7 +143,7 @@ impl HostConfig {
         log.finish();
         root.finish();
         let admin = AdminConfig { listen };
-        document.finish(Some(Self { nats, host, ceilings, secrets, admin, log: format }))
+        document.finish(Some(Self { nats, host, ceilings, secrets, plugins, admin, log: format }))
     }
 }
 
@@ -172,6 +187,23 @@ fn read_worker(mut section: Section) -> WorkerConfig {
     worker
 }
 
+fn read_plugins(mut section: Section) -> PluginsConfig {
+    let trusted_keys: Option<Vec<PathBuf>> = section.optional("trusted_keys");
+    match trusted_keys.as_ref().map(Vec::len) {
+        // Whoever writes that wants either everything or nothing to be run, and must not get the other.
+        Some(0) => {
+            section.problem("trusted_keys", "names no key; leave it out to run plugins that nobody signed");
+        }
+        Some(count) if count > PluginsConfig::TRUSTED_KEYS_MAX => {
+            let most = PluginsConfig::TRUSTED_KEYS_MAX;
+            section.problem("trusted_keys", format!("names more than {most} keys"));
+        }
+        _ => {}
+    }
+    section.finish();
+    PluginsConfig { trusted_keys }
+}
+
 /// A ceiling may be lowered as far as one likes, and raised no further than the design bears.
 fn check_ceilings(section: &Section, limits: &Limits) {
     for (key, objection) in Ceilings::default().objections(limits) {
@@ -206,6 +238,24 @@ mod tests {
         .unwrap();
         assert_eq!(config.host.name.as_deref(), Some("host-1"));
         assert_eq!(config.nats.url.as_deref(), Some("nats://127.0.0.1:4222"));
+    }
+
+    #[test]
+    fn trusted_keys_are_named_by_their_files() {
+        assert_eq!(parse("").unwrap().plugins.trusted_keys, None);
+        let config = parse("[plugins]\ntrusted_keys = ['/etc/saggar/release.pem']\n").unwrap();
+        assert_eq!(config.plugins.trusted_keys, Some(vec![PathBuf::from("/etc/saggar/release.pem")]));
+    }
+
+    #[test]
+    fn attack_49_a_policy_that_is_written_wrongly_is_no_host_without_one() {
+        let key = |text: &str| parse(&format!("[plugins]\n{text}\n")).unwrap_err().to_string();
+        assert!(key("trusted_keys = []").contains("names no key"));
+        assert!(key("trusted_keys = '/a.pem'").contains("must be a list"));
+        assert!(key("trusted_keys = [1]").contains("a path"));
+        assert!(key("trusted_key = ['/a.pem']").contains("did you mean `trusted_keys`?"));
+        assert!(key(&format!("trusted_keys = [{}]", "'/a.pem', ".repeat(17))).contains("more than 16"));
+        assert!(parse("[plugin]\ntrusted_keys = ['/a.pem']").unwrap_err().to_string().contains("`plugins`"));
     }
 
     #[test]

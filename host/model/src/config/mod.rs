@@ -3,6 +3,7 @@
 mod case;
 mod grants;
 mod host;
+mod http_grant;
 mod plugin;
 mod problem;
 mod reader;
@@ -12,7 +13,7 @@ mod value;
 
 pub use case::{CaseFile, CaseInput, Expectation};
 pub use grants::parse_grants;
-pub use host::{AdminConfig, HostConfig, LogFormat, NatsConfig, WorkerConfig};
+pub use host::{AdminConfig, HostConfig, LogFormat, NatsConfig, PluginsConfig, WorkerConfig};
 pub use plugin::PluginFile;
 pub use problem::{Problem, Problems};
 pub use reader::{Document, Overrides, Section};

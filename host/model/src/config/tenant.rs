@@ -42,12 +42,14 @@ fn read_quota(mut section: Section) -> Quota {
     let bytes = size("bytes", default.bytes, Quota::BYTES_MIN);
     let results = size("results", default.results, Quota::RESULTS_MIN);
     let dead = size("dead", default.dead, Quota::BYTES_MIN);
+    let kv = size("kv", default.kv, Quota::STORE_MIN);
+    let blobs = size("blobs", default.blobs, Quota::STORE_MIN);
     let tasks = section.or("tasks", default.tasks);
     if tasks == 0 || i64::try_from(tasks).is_err() {
         section.problem("tasks", "must be from 1 to 2^63 - 1");
     }
     section.finish();
-    Quota { tasks, bytes, results, dead }
+    Quota { tasks, bytes, results, dead, kv, blobs }
 }
 
 fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<QueueName, QueueSpec>) {
@@ -130,7 +132,7 @@ mod tests {
 [tenant]
 name = "acme"
 weight = 1
-quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB" }
+quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB", kv = "64MiB", blobs = "1GiB" }
 
 [[queue]]
 name = "thumbnail"
@@ -162,7 +164,7 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
     #[test]
     fn all_mistakes_of_a_file_are_reported_together() {
         let problems = parse(
-            "[tenant]\nname = 'Acme'\nquota = { results = '1KiB' }\n[[queue]]\nname = 'q'\nplugin = 'p'\n\
+            "[tenant]\nname = 'Acme'\nquota = { results = '1KiB', kv = '1MiB' }\n[[queue]]\nname = 'q'\nplugin = 'p'\n\
              concurrency = 0\nresults_ttl = '5m'\nlimits = { fuel = 0, memory = '64GiB', timeout = '-1s' }\n\
              retry = { attempts = 0 }\nconcurency = 1\n[[queue]]\nplugin = 'p@1'\n",
         )
@@ -171,6 +173,7 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
         for part in [
             "line 2: `tenant.name` cannot be read",
             "`tenant.quota.results` must be at least",
+            "`tenant.quota.kv` must be at least 2.0 MiB",
             "`queue.plugin` cannot be read: `p` names no version",
             "`queue.concurrency` must be from 1",
             "`queue.results_ttl`",

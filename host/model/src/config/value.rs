@@ -89,6 +89,21 @@ impl FromToml for u32 {
     }
 }
 
+impl FromToml for u16 {
+    fn from_toml(node: &Node) -> Result<Self, String> {
+        Self::try_from(u64::from_toml(node)?).map_err(|_| format!("must be at most {}", Self::MAX))
+    }
+}
+
+impl<T: FromToml> FromToml for Vec<T> {
+    fn from_toml(node: &Node) -> Result<Self, String> {
+        match &node.item {
+            Item::Array(nodes) => nodes.iter().map(T::from_toml).collect(),
+            other => Err(wanted("a list", other)),
+        }
+    }
+}
+
 impl FromToml for f64 {
     fn from_toml(node: &Node) -> Result<Self, String> {
         match &node.item {

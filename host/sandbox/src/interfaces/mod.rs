@@ -1,8 +1,11 @@
 //! Saggar's own interfaces, each in a file of its own and of the same shape: what it may see of the state, the
 //! functions of the WIT, and nothing else. `wit/` is the contract they serve.
 
+mod blobs;
 mod config;
 mod context;
+mod http;
+mod kv;
 mod logging;
 mod lookup;
 mod poll;
@@ -14,6 +17,8 @@ use wasmtime_wasi::WasiView;
 
 use crate::state::State;
 
+pub(crate) use blobs::Bodies;
+pub(crate) use http::Http;
 pub(crate) use progress::Progress;
 
 /// Generated from `wit/`: the traits of the interfaces and the types of the handler.
@@ -22,13 +27,21 @@ pub(crate) mod bindings {
         path: "../../wit",
         world: "plugin",
         exports: { default: async },
+        with: {
+            "wasi:io": wasmtime_wasi::p2::bindings::io,
+            "wasi:keyvalue": super::kv::bindings::wasi::keyvalue,
+            "wasi:blobstore": super::blobs::bindings::wasi::blobstore,
+        },
     });
 }
 
 /// Adds all of them to a linker, as guests of the sandbox see them.
 pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     add_to_linker(linker)?;
+    kv::add_to_linker(linker)?;
+    blobs::add_to_linker(linker)?;
     bindings::wasi::config::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
+    http::add_to_linker(linker)?;
     // In place of the standard ones: these charge for what they are asked to do.
     linker.allow_shadowing(true);
     lookup::add_to_linker(linker)?;

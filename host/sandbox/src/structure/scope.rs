@@ -61,6 +61,11 @@ pub(super) struct Scopes {
 }
 
 impl Scopes {
+    /// As if a component had been opened around a module that stands alone.
+    pub(super) fn around_module() -> Self {
+        Self { components: vec![Scope::default()], module: None }
+    }
+
     pub(super) fn open_component(&mut self, tally: &Tally) -> Result<(), Refused> {
         self.components.push(Scope::default());
         tally.component_depth(self.components.len())

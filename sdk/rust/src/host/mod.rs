@@ -5,13 +5,17 @@
 mod native;
 #[cfg(target_arch = "wasm32")]
 mod world;
+#[cfg(all(target_arch = "wasm32", feature = "http"))]
+mod world_http;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use native::*;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use world::{
-    all_config, attempt, cancelled, config, content_type, deadline, header, headers, log, queue, report,
-    task_id, tenant,
+    Bucket, Container, Reader, Writer, all_config, attempt, cancelled, config, content_type, deadline,
+    header, headers, log, queue, report, task_id, tenant,
 };
 #[cfg(target_arch = "wasm32")]
 pub use world::{bindings, for_the_host};
+#[cfg(all(target_arch = "wasm32", feature = "http"))]
+pub(crate) use world_http::send;

@@ -1,6 +1,12 @@
 //! The world `saggar:task/plugin`, bound for a guest: the imports in our words, and the export that `#[handler]` makes.
 
+mod blobs;
+mod kv;
+
 use std::time::Duration;
+
+pub(crate) use blobs::{Container, Reader, Writer};
+pub(crate) use kv::Bucket;
 
 use bindings::exports::saggar::task::handler;
 use bindings::saggar::task::{context, progress};

@@ -1,0 +1,147 @@
+//! An object on its way in, chunk by chunk. It has no name before it is whole, so that nobody ever sees a part of it;
+//! one that is given up is removed, by this host or, if this host is lost, by whoever finds the store full.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use saggar_model::{STORE_TRIES_MAX, StoreError, StoreKey, StoreKind, StoreName};
+use sha2::{Digest as _, Sha256};
+
+use super::Blobs;
+use super::meta::Meta;
+use super::sweep::LEFT_AFTER;
+use crate::api::RequestError;
+use crate::stores::within;
+
+/// How long an upload may stand still. What stands still for twice as long is taken for left behind.
+const STANDS_STILL_MAX: Duration = Duration::from_secs(LEFT_AFTER.as_secs() / 2);
+
+/// An object on its way in.
+#[derive(Debug)]
+pub struct Upload {
+    blobs: Blobs,
+    nuid: String,
+    digest: Sha256,
+    size: u64,
+    chunks: u64,
+    /// When the last chunk was stored.
+    last: Instant,
+    /// There is content that no object has.
+    loose: bool,
+}
+
+impl Blobs {
+    /// Begins to store an object.
+    #[must_use]
+    pub fn upload(&self) -> Upload {
+        Upload {
+            blobs: self.clone(),
+            nuid: format!("{:032x}", rand::random::<u128>()),
+            digest: Sha256::new(),
+            size: 0,
+            chunks: 0,
+            last: Instant::now(),
+            loose: false,
+        }
+    }
+}
+
+impl Upload {
+    /// Stores the next chunk.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if the quota has no room for it. After any error the upload is of no use.
+    pub async fn write(&mut self, chunk: Bytes) -> Result<(), StoreError> {
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        self.digest.update(&chunk);
+        self.size += chunk.len() as u64;
+        let most = self.blobs.chunk_max();
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let piece = rest.split_to(rest.len().min(most));
+            self.loose = true;
+            within(self.store(piece)).await?;
+            self.chunks += 1;
+            self.last = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Makes it an object, in place of one that has the name already.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] if the quota has no room for its description. After [`StoreError::Unavailable`] it may be
+    /// an object or not.
+    pub async fn finish(mut self, container: &StoreName, object: &StoreKey) -> Result<(), StoreError> {
+        if self.last.elapsed() > STANDS_STILL_MAX {
+            return Err(StoreError::Changed);
+        }
+        let blobs = self.blobs.clone();
+        let place = blobs.place(container, Some(object));
+        let nuid = if self.chunks == 0 { String::new() } else { self.nuid.clone() };
+        let meta = Meta::new(&blobs.name, &place, nuid, self.size, self.chunks, self.digest.clone());
+        within(async {
+            for _ in 0..STORE_TRIES_MAX {
+                let replaced = blobs.place_taken_by(&place).await?;
+                let revision = replaced.as_ref().map_or(0, |replaced| replaced.revision);
+                // From here on it may be an object's content, also if this call ends before the answer comes.
+                self.loose = false;
+                match blobs.write_meta(&meta, &place, revision).await {
+                    Ok(()) => {
+                        return match replaced.filter(|old| old.nuid != self.nuid) {
+                            Some(old) => blobs.purge(&old.nuid).await,
+                            None => Ok(()),
+                        };
+                    }
+                    Err(StoreError::Unavailable) => return Err(StoreError::Unavailable),
+                    Err(error) => {
+                        self.loose = self.chunks > 0;
+                        if error != StoreError::Conflict {
+                            return Err(error);
+                        }
+                    }
+                }
+            }
+            Err(StoreError::Conflict)
+        })
+        .await
+    }
+
+    async fn store(&self, chunk: Bytes) -> Result<(), StoreError> {
+        const DOING: &str = "storing content";
+        let (blobs, subject) = (&self.blobs, self.blobs.chunks(&self.nuid));
+        let store = |chunk| blobs.stores.nats().store(DOING, subject.clone(), None, chunk);
+        let stored = match store(chunk.clone()).await {
+            Err(RequestError::NoResponders { .. }) => {
+                blobs.stores.make(&blobs.tenant, StoreKind::Blobs).await?;
+                store(chunk).await
+            }
+            stored => stored,
+        };
+        let failed = stored.err().map(|error| blobs.failed(error));
+        if failed == Some(StoreError::Full(StoreKind::Blobs)) {
+            blobs.sweep_if_due();
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.loose {
+            return;
+        }
+        // Whoever gave it up does not wait for this; without a runtime the process ends, and the sweep is left.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (blobs, nuid) = (self.blobs.clone(), std::mem::take(&mut self.nuid));
+            runtime.spawn(async move {
+                if let Err(error) = within(blobs.purge(&nuid)).await {
+                    let tenant = &blobs.tenant;
+                    tracing::warn!(%tenant, %error, "what an aborted upload left is removed later");
+                }
+            });
+        }
+    }
+}
