@@ -1,5 +1,7 @@
 //! A server of the kind that other hosts run. What it answers with is the first word of the request's body.
 
+#![cfg(target_arch = "wasm32")]
+
 use std::io::{Read as _, Write as _};
 
 use wasip2::http::outgoing_handler;
