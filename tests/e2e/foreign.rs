@@ -24,6 +24,13 @@ async fn runs_as_a_task(language: &str, program: PathBuf, without_input: Outcome
     assert_eq!(String::from_utf8_lossy(&result.payload), "CLAY AND FIRE");
     assert_eq!(result.content_type, "application/octet-stream");
 
+    // Enough for a heap to grow.
+    let long = "clay and fire ".repeat(30_000);
+    stage.publish("upper", "long", long.clone()).await;
+    let result = stage.result("upper", "long").await;
+    assert_eq!(result.outcome, Outcome::Succeeded, "{:?}", result.reason());
+    assert!(result.payload == long.to_uppercase(), "{} bytes", result.payload.len());
+
     stage.publish("upper", "none", "").await;
     let result = stage.result("upper", "none").await;
     assert_eq!(result.outcome, without_input, "{:?}", result.reason());

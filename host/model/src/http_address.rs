@@ -1,7 +1,8 @@
 //! Addresses that are nobody's business: those of this machine, of its network, and of what runs the network.
 //!
 //! A guest reaches them only where a grant names them. IPv6 has several ways to write an IPv4 address; all of them are
-//! closed, so that there is no need to know which of them the machine's network would follow.
+//! closed, so that there is no need to know which of them the machine's network would follow, and so is all of IPv6 that
+//! was never given out.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,7 +12,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// What is forbidden, each with what it is. The first that matches is named.
-const FORBIDDEN: [(&str, &str); 31] = [
+const FORBIDDEN: [(&str, &str); 35] = [
     ("0.0.0.0/8", "this host"),
     ("10.0.0.0/8", "private"),
     ("100.64.0.0/10", "a carrier's own"),
@@ -20,9 +21,12 @@ const FORBIDDEN: [(&str, &str); 31] = [
     ("169.254.0.0/16", "link-local"),
     ("172.16.0.0/12", "private"),
     ("192.0.0.0/24", "of protocols"),
+    ("192.0.2.0/24", "for documentation"),
     ("192.88.99.0/24", "a relay from IPv6"),
     ("192.168.0.0/16", "private"),
     ("198.18.0.0/15", "for measurements"),
+    ("198.51.100.0/24", "for documentation"),
+    ("203.0.113.0/24", "for documentation"),
     ("224.0.0.0/4", "multicast"),
     ("240.0.0.0/4", "reserved"),
     ("168.63.129.16/32", "cloud metadata"),
@@ -34,6 +38,7 @@ const FORBIDDEN: [(&str, &str); 31] = [
     ("100::/64", "discarded"),
     ("2001::/32", "tunnelled IPv4"),
     ("2001::/23", "of protocols"),
+    ("2001:db8::/32", "for documentation"),
     ("2002::/16", "tunnelled IPv4"),
     ("3fff::/20", "for documentation"),
     ("5f00::/16", "of routers"),
@@ -51,7 +56,16 @@ pub fn forbidden_address(address: IpAddr) -> Option<&'static str> {
     let address = plain(address);
     let nets =
         FORBIDDEN.iter().map(|(net, what)| (net.parse::<IpNet>().expect("the table is well-formed"), *what));
-    nets.into_iter().find(|(net, _)| net.contains(&address)).map(|(_, what)| what)
+    let named = nets.into_iter().find(|(net, _)| net.contains(&address)).map(|(_, what)| what);
+    named.or_else(|| (!was_given_out(address)).then_some("not in use"))
+}
+
+/// Whether an address is of a part that is in use for the internet: of IPv6 an eighth is, 2000::/3.
+fn was_given_out(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => true,
+        IpAddr::V6(address) => address.segments()[0] & 0xe000 == 0x2000,
+    }
 }
 
 /// The address that packets go to: a mapped IPv4 address is that IPv4 address.
@@ -173,9 +187,9 @@ mod tests {
             "2003::",
             "2600::1",
             "2a00:1450::1",
-            "64:ff9a:ffff:ffff:ffff:ffff:ffff:ffff",
-            "64:ff9b:2::",
-            "fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            "2001:db7:ffff:ffff:ffff:ffff:ffff:ffff",
+            "2001:db9::",
+            "3ffe::",
         ] {
             assert_eq!(what(public), None, "{public}");
         }
@@ -192,6 +206,8 @@ mod tests {
             ("169.254.170.2", "link-local"),
             ("172.31.255.255", "private"),
             ("192.0.0.192", "of protocols"),
+            ("192.0.2.1", "for documentation"),
+            ("203.0.113.255", "for documentation"),
             ("192.168.1.1", "private"),
             ("198.19.255.255", "for measurements"),
             ("239.1.1.1", "multicast"),
@@ -207,6 +223,10 @@ mod tests {
             ("64:ff9b:1:2::1", "translated IPv4"),
             ("2001:0:4136:e378::1", "tunnelled IPv4"),
             ("2002:7f00:1::", "tunnelled IPv4"),
+            ("2001:db8::1", "for documentation"),
+            ("64:ff9b:2::", "not in use"),
+            ("4000::", "not in use"),
+            ("fbff::1", "not in use"),
             ("fd00:ec2::254", "cloud metadata"),
             ("fd12:3456::1", "private"),
             ("fe80::1", "link-local"),

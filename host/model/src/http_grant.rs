@@ -167,7 +167,7 @@ fn check_method(method: &str) -> Result<(), &'static str> {
 }
 
 /// The hosts of a grant.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum HostPattern {
     /// One host: `api.example.com`, `192.0.2.7`, `[2001:db8::7]`.
@@ -189,6 +189,19 @@ impl HostPattern {
             }
             (Self::AnyName, HttpHost::Name(_)) => true,
             (Self::Below(_) | Self::AnyName, HttpHost::Address(_)) => false,
+        }
+    }
+
+    /// Whether any host is one of both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let is_below = |name: &str, parent: &str| {
+            name.strip_suffix(parent).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        match (self, other) {
+            (Self::Host(host), pattern) | (pattern, Self::Host(host)) => pattern.covers(host),
+            (Self::AnyName, _) | (_, Self::AnyName) => true,
+            (Self::Below(one), Self::Below(two)) => is_below(one, two) || is_below(two, one),
         }
     }
 }
@@ -242,6 +255,33 @@ mod tests {
 
     fn target(tls: bool, host: &str, port: u16, method: &str) -> HttpTarget {
         HttpTarget { tls, host: host.parse().unwrap(), port, method: method.to_owned() }
+    }
+
+    #[test]
+    fn patterns_overlap_if_a_host_is_one_of_both() {
+        let overlap = |one: &str, two: &str| {
+            let [one, two] = [one, two].map(|text| text.parse::<HostPattern>().unwrap());
+            assert_eq!(one.overlaps(&two), two.overlaps(&one));
+            one.overlaps(&two)
+        };
+        for (one, two) in [
+            ("a.example.com", "a.example.com"),
+            ("a.example.com", "*.example.com"),
+            ("*", "a.example.com"),
+            ("*", "*.example.com"),
+            ("*.example.com", "*.a.example.com"),
+            ("*.example.com", "*.example.com"),
+        ] {
+            assert!(overlap(one, two), "{one} {two}");
+        }
+        for (one, two) in [
+            ("a.example.com", "b.example.com"),
+            ("example.com", "*.example.com"),
+            ("*.example.com", "*.myexample.com"),
+            ("*", "192.0.2.7"),
+        ] {
+            assert!(!overlap(one, two), "{one} {two}");
+        }
     }
 
     fn missing(grants: &[HttpGrant], target: &HttpTarget) -> Option<Missing> {

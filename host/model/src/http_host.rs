@@ -22,7 +22,7 @@ const LABEL_MAX_BYTES: usize = 63;
 const SHOWN_BYTES: usize = 256;
 
 /// A host: a name to be looked up, or an address.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum HttpHost {
     /// A name: lower case, labels of letters, digits, `-` and `_`, without a trailing dot.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NameError, SecretName, TenantName};
+use crate::{HostPattern, NameError, SecretName, TenantName};
 
 /// A secret that the tasks of a queue may use: `"API_TOKEN"`, or `{ name = "API_TOKEN", only_to = ["api.example.com"] }`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub struct SecretGrant {
     pub name: SecretName,
     /// Absent: the guest reads the value. Present: the guest reads a placeholder, which the host replaces in the
     /// headers of requests to these hosts, and nowhere else.
-    pub only_to: Vec<String>,
+    pub only_to: Vec<HostPattern>,
 }
 
 /// The two forms of a grant in files and records.
@@ -24,7 +24,7 @@ pub struct SecretGrant {
 #[serde(untagged)]
 enum Written {
     Name(SecretName),
-    Table { name: SecretName, only_to: Vec<String> },
+    Table { name: SecretName, only_to: Vec<HostPattern> },
 }
 
 impl From<Written> for SecretGrant {
@@ -60,7 +60,8 @@ impl SecretGrant {
 impl fmt::Display for SecretGrant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_hidden() {
-            write!(f, "{} (only to {})", self.name, self.only_to.join(", "))
+            let hosts: Vec<String> = self.only_to.iter().map(ToString::to_string).collect();
+            write!(f, "{} (only to {})", self.name, hosts.join(", "))
         } else {
             write!(f, "{}", self.name)
         }

@@ -15,7 +15,6 @@
 //! # }
 //! ```
 
-mod address;
 mod bounds;
 mod challenge;
 mod error;

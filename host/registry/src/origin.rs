@@ -4,9 +4,9 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use saggar_model::forbidden_address;
 use url::{Host, Position, Url};
 
-use crate::address::is_public;
 use crate::error::Astray;
 
 /// The registry that a reference names.
@@ -83,7 +83,7 @@ impl Reach {
         let fits = |address: IpAddr| match self {
             Self::Anywhere => true,
             Self::ThisMachine => address.is_loopback(),
-            Self::Public => is_public(address),
+            Self::Public => forbidden_address(address).is_none(),
         };
         match addresses.iter().find(|address| !fits(address.ip())) {
             Some(address) => Err(Astray::Inside(address.ip())),

@@ -5,6 +5,8 @@
 //! a part of a component is before anything else reads it, and a panic over it is a refusal.
 
 mod exit;
+mod reserve;
+mod sections;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -13,9 +15,10 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wasmparser::{ExternalKind, Parser, Payload};
+use wasmparser::{BinaryReaderError, ExternalKind, Parser, Payload, TypeRef};
 use wit_component::ComponentEncoder;
 
+use self::sections::Sections;
 use crate::component::Refused;
 use crate::settings::{FEATURES, Options};
 use crate::structure;
@@ -28,6 +31,9 @@ const START: &str = "_start";
 
 /// Sections that say which world a module is for begin so.
 const WORLD_SECTION: &str = "component-type";
+
+/// A section that every program of Go has.
+const GO_SECTION: &str = "go:buildid";
 
 /// A component that was made of a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,13 +58,13 @@ pub fn adapt(wasm: &[u8]) -> Result<Option<Adapted>, Refused> {
     }
     let most_memory = Options::default().max_memory;
     structure::check_module(wasm, FEATURES, most_memory)?;
-    let broken = |error: wasmparser::BinaryReaderError| Refused::Broken(error.to_string());
-    let module = exit::with_code(wasm, FEATURES).map_err(broken)?;
-    let adapter = match entry(wasm, most_memory)? {
+    let found = look(wasm, most_memory)?;
+    let adapter = match found.entry {
         Entry::Start => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
         Entry::World => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
         Entry::None => return Err(Refused::NoStart),
     };
+    let module = prepared(wasm, &found).map_err(|error| Refused::Broken(error.to_string()))?;
     let encoded = catch_unwind(AssertUnwindSafe(|| {
         ComponentEncoder::default()
             .module(&module)
@@ -76,6 +82,26 @@ pub fn adapt(wasm: &[u8]) -> Result<Option<Adapted>, Refused> {
     Ok(Some(Adapted { wasm: component, from }))
 }
 
+/// The module as the adapter needs it.
+fn prepared(wasm: &[u8], found: &Found) -> Result<Vec<u8>, BinaryReaderError> {
+    let mut module = Sections::read(wasm)?;
+    exit::keep_codes(&mut module, FEATURES)?;
+    if found.is_go && !found.allocates {
+        reserve::leave_room(&mut module, found.imported, FEATURES)?;
+    }
+    Ok(module.write())
+}
+
+/// What matters of a module.
+struct Found {
+    entry: Entry,
+    is_go: bool,
+    /// It has a function that the adapter can ask for memory.
+    allocates: bool,
+    /// Functions and globals that it imports.
+    imported: (u32, u32),
+}
+
 /// How a module can be entered.
 enum Entry {
     Start,
@@ -83,30 +109,41 @@ enum Entry {
     None,
 }
 
-fn entry(wasm: &[u8], most_memory: u64) -> Result<Entry, Refused> {
-    let broken = |error: wasmparser::BinaryReaderError| Refused::Broken(error.to_string());
-    let mut entry = Entry::None;
+fn look(wasm: &[u8], most_memory: u64) -> Result<Found, Refused> {
+    let broken = |error: BinaryReaderError| Refused::Broken(error.to_string());
+    let mut found = Found { entry: Entry::None, is_go: false, allocates: false, imported: (0, 0) };
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(broken)? {
+            Payload::ImportSection(section) => {
+                for import in section.into_imports() {
+                    match import.map_err(broken)?.ty {
+                        TypeRef::Func(_) => found.imported.0 += 1,
+                        TypeRef::Global(_) => found.imported.1 += 1,
+                        _ => {}
+                    }
+                }
+            }
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export.map_err(broken)?;
                     if export.name == START && export.kind == ExternalKind::Func {
-                        entry = Entry::Start;
+                        found.entry = Entry::Start;
                     }
+                    found.allocates |= export.name == reserve::ALLOCATE;
                 }
             }
+            Payload::CustomSection(section) if section.name() == GO_SECTION => found.is_go = true,
             Payload::CustomSection(section) if section.name().starts_with(WORLD_SECTION) => {
                 // Types within types, which the encoder reads by functions that call themselves.
                 structure::check(section.data(), FEATURES, most_memory)?;
-                if !matches!(entry, Entry::Start) {
-                    entry = Entry::World;
+                if !matches!(found.entry, Entry::Start) {
+                    found.entry = Entry::World;
                 }
             }
             _ => {}
         }
     }
-    Ok(entry)
+    Ok(found)
 }
 
 /// Appends a custom section that is short enough for lengths of one byte.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rand::Rng as _;
-use saggar_model::{Grants, SecretName, SecretValue};
+use saggar_model::{Grants, HostPattern, SecretName, SecretValue};
 
 use crate::redact::Redactor;
 
@@ -45,7 +45,7 @@ pub(crate) struct HiddenSecret {
     pub(crate) placeholder: String,
     pub(crate) value: SecretValue,
     /// The hosts that it is sent to.
-    pub(crate) only_to: Vec<String>,
+    pub(crate) only_to: Vec<HostPattern>,
 }
 
 impl Granted {

@@ -14,7 +14,8 @@ use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, Stream
 
 use crate::journal::{SharedJournal, Stream};
 
-/// What may be written in one go: bounds what `write-zeroes` can make the host allocate.
+/// What may be written to the journal in one go: bounds what `write-zeroes` can make the host allocate. To the output
+/// goes what the output limit leaves.
 const WRITE_MAX_BYTES: usize = 64 << 10;
 
 /// A standard stream that ends in the journal.
@@ -206,7 +207,9 @@ impl OutputStream for Collector {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(WRITE_MAX_BYTES)
+        // As much as there is room for, and a bit more: Python takes a short write for the whole, and loses the rest.
+        let left = self.limit.saturating_sub(lock(&self.written).len() as u64);
+        Ok(usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1).max(WRITE_MAX_BYTES))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ConfigKey, Grants, SecretGrant};
+use crate::{ConfigKey, Grants, HostPattern, SecretGrant, SecretName};
 
 use super::http_grant::read_http_grants;
 use super::problem::Problems;
@@ -50,12 +50,23 @@ pub(super) fn read_grants(mut section: Section) -> Grants {
         http: read_http_grants(&mut section),
         clock: section.or("clock", false),
     };
+    for (name, host) in unreachable(&grants) {
+        section
+            .problem("secrets", format!("sends {name} to {host} only, and `http` grants no request there"));
+    }
     // A grant that is silently ignored would look like one that holds.
     if section.has("submit") {
         section.problem("submit", "cannot be granted by this version");
     }
     section.finish();
     grants
+}
+
+/// Hosts that alone may get a secret and that no request may go to, each with the secret's name.
+fn unreachable(grants: &Grants) -> impl Iterator<Item = (&SecretName, &HostPattern)> {
+    let sent =
+        grants.secrets.iter().flat_map(|secret| secret.only_to.iter().map(|host| (&secret.name, host)));
+    sent.filter(|(_, host)| !grants.http.iter().any(|http| http.host.overlaps(host)))
 }
 
 fn read_config(section: &mut Section) -> BTreeMap<ConfigKey, String> {
@@ -101,6 +112,10 @@ impl FromToml for Secrets {
     }
 }
 
+fn host(node: &Node) -> Result<HostPattern, String> {
+    String::from_toml(node)?.parse().map_err(|error: crate::HttpHostError| error.to_string())
+}
+
 fn hidden(entries: &[(String, Node)]) -> Result<SecretGrant, String> {
     let mut name = None;
     let mut only_to = Vec::new();
@@ -110,7 +125,7 @@ fn hidden(entries: &[(String, Node)]) -> Result<SecretGrant, String> {
                 name = Some(text.parse().map_err(|error: crate::NameError| error.to_string())?);
             }
             ("only_to", Item::Array(hosts)) => {
-                only_to = hosts.iter().map(String::from_toml).collect::<Result<_, _>>()?;
+                only_to = hosts.iter().map(host).collect::<Result<_, _>>()?;
             }
             ("name" | "only_to", _) => return Err(format!("`{key}` is of the wrong kind")),
             _ => return Err(format!("`{key}` is not known; known here: name, only_to")),
@@ -139,12 +154,18 @@ mod tests {
     fn grants_are_read() {
         let grants = parse(
             "kv = true\nconfig = { size = '200x200' }\n\
-             secrets = ['API_TOKEN', { name = 'KEY', only_to = ['api.example.com'] }]",
+             secrets = ['API_TOKEN', { name = 'KEY', only_to = ['api.example.com'] }]\n\
+             http = [{ host = '*.example.com' }]",
         )
         .unwrap();
         assert_eq!(
             grants.summary(),
-            ["config: size", "secrets: API_TOKEN, KEY (only to api.example.com)", "kv"]
+            [
+                "config: size",
+                "secrets: API_TOKEN, KEY (only to api.example.com)",
+                "kv",
+                "http: *.example.com"
+            ]
         );
     }
 
@@ -161,8 +182,10 @@ mod tests {
         let grants = grants.unwrap();
         assert_eq!(grants.summary(), ["config: n, size", "secrets: A, B", "kv", "clock"]);
         assert_eq!(grants.config[&"n".parse().unwrap()], "1");
-        let hidden = parse_grants(["secrets = [{ name = 'A', only_to = ['example.com'] }]"]).unwrap();
-        assert_eq!(hidden.summary(), ["secrets: A (only to example.com)"]);
+        let hidden =
+            parse_grants(["secrets = [{ name = 'A', only_to = ['example.com'] }]", "http=example.com"])
+                .unwrap();
+        assert_eq!(hidden.summary()[0], "secrets: A (only to example.com)");
     }
 
     #[test]
@@ -186,6 +209,11 @@ mod tests {
             ("secrets = ['A', { name = 'A', only_to = ['x'] }]", "names A twice"),
             ("secrets = [{ name = 'A' }]", "`only_to` of A names no host"),
             ("secrets = [{ name = 'A', only = ['x'] }]", "`only` is not known"),
+            ("secrets = [{ name = 'A', only_to = ['a b'] }]", "`a b` is no host"),
+            (
+                "secrets = [{ name = 'A', only_to = ['x.org', 'y.org'] }]\nhttp = [{ host = 'x.org' }]",
+                "sends A to y.org only, and `http` grants no request there",
+            ),
             ("submit = true", "`queue.grants.submit` cannot be granted"),
         ] {
             let problems = parse(grants).unwrap_err().to_string();

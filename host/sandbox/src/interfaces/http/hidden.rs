@@ -2,17 +2,14 @@
 //! hosts that the operator named and to no others.
 
 use http::{HeaderValue, Request};
-use saggar_model::{HostPattern, HttpHost};
+use saggar_model::HttpHost;
 
 use crate::granted::HiddenSecret;
 
 /// Replaces the placeholders in the headers of a request by their values.
 pub(super) fn reveal<Body>(request: &mut Request<Body>, hidden: &[HiddenSecret]) {
     let Some(Ok(host)) = request.uri().host().map(str::parse::<HttpHost>) else { return };
-    let goes_to = |secret: &&HiddenSecret| {
-        let pattern = |text: &String| text.parse::<HostPattern>().ok();
-        secret.only_to.iter().filter_map(pattern).any(|pattern| pattern.covers(&host))
-    };
+    let goes_to = |secret: &&HiddenSecret| secret.only_to.iter().any(|pattern| pattern.covers(&host));
     for secret in hidden.iter().filter(goes_to) {
         for value in request.headers_mut().values_mut() {
             let Some(replaced) = replaced(value, secret) else { continue };
@@ -40,7 +37,7 @@ mod tests {
         let secret = HiddenSecret {
             placeholder: "saggar-secret-0123".to_owned(),
             value: SecretValue::from_file(b"value-of-it").unwrap(),
-            only_to: only_to.iter().map(|host| (*host).to_owned()).collect(),
+            only_to: only_to.iter().map(|host| host.parse().unwrap()).collect(),
         };
         let request = Request::get(url).header("authorization", "Bearer saggar-secret-0123").header("x", "y");
         let mut request = request.body(()).unwrap();
