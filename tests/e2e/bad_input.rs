@@ -47,7 +47,7 @@ async fn without_nats_every_command_says_so_and_exits_with_69() {
     std::fs::write(&tenant, "[tenant]\nname = 'a'\n").unwrap();
     let tenant = tenant.display().to_string();
     let hello = guests::path("hello").display().to_string();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 13] = [
         &["task", "submit", "q", "x", "--tenant", "a"],
         &["task", "get", "q/a", "--tenant", "a"],
         &["dead", "ls", "--tenant", "a"],
@@ -56,6 +56,11 @@ async fn without_nats_every_command_says_so_and_exits_with_69() {
         &["apply", &tenant],
         &["plugin", "push", &hello, "--tenant", "a", "--name", "hello", "--version", "1"],
         &["host"],
+        &["host", "ls"],
+        &["host", "drain", "host-1"],
+        &["task", "cancel", "q/a", "--tenant", "a"],
+        &["queue", "pause", "q", "--tenant", "a"],
+        &["dead", "redrive", "--all", "--tenant", "a"],
     ];
     for args in commands {
         let finished = run(saggar(), args, b"", &nowhere).await;
@@ -96,6 +101,29 @@ async fn unknown_queues_and_tasks_are_not_found() {
     stage.run(&["dead", "show", "echo/nope"]).await.expect_code(66);
     stage.run(&["plugin", "inspect", "nope@1"]).await.expect_code(66);
     stage.run(&["task", "get", "nope"]).await.expect_code(2);
+    stage.run(&["task", "cancel", "echo/nope"]).await.expect_code(66);
+    stage.run(&["task", "cancel", "nope/a"]).await.expect_code(66);
+    stage.run(&["task", "cancel"]).await.expect_code(2);
+    for command in ["pause", "resume", "purge"] {
+        stage.run(&["queue", command, "nope"]).await.expect_code(66);
+    }
+    for (bad, part) in [
+        (&["queue", "pause", "echo", "--for", "soon"][..], "--for"),
+        (&["queue", "pause", "echo", "--until", "2001-01-01T00:00:00Z"], "has passed"),
+        (&["queue", "pause", "echo", "--for", "1h", "--until", "2031-01-01T00:00:00Z"], "--until"),
+        (&["queue", "purge", "echo"], "--yes"),
+        (&["dead", "redrive"], "<TASKS>"),
+        (&["dead", "redrive", "echo/a", "--all"], "--all"),
+        (&["dead", "redrive", "--outcome", "sad"], "`sad` is not an outcome"),
+        (&["dead", "rm", "--all"], "--yes"),
+        (&["host", "drain", "Host 1"], "host name"),
+        (&["host", "--config", "x.toml", "ls"], "--config"),
+    ] {
+        let finished = stage.run(bad).await.expect_code(2);
+        assert!(finished.stderr.contains(part), "{bad:?}: {part} in {}", finished.stderr);
+    }
+    stage.run(&["host", "drain", "nobody"]).await.expect_code(66);
+    stage.run(&["dead", "redrive", "--queue", "nope"]).await.expect_code(66);
 }
 
 #[tokio::test]

@@ -1,25 +1,14 @@
 //! A host that is told to stop gives up nothing that it has begun.
 
-use saggar_harness::eventually;
 use saggar_model::Outcome;
 
 use crate::stage::{SOON, Stage};
-
-async fn running(stage: &Stage, queue: &str, count: usize) {
-    eventually("the tasks are running", SOON, || async {
-        let context = async_nats::jetstream::new(stage.client.clone());
-        let stream = context.get_stream(format!("SAGGAR_TASKS_{}", stage.tenant)).await.ok()?;
-        let info = stream.consumer_info(queue).await.ok()?;
-        (info.num_ack_pending == count).then_some(())
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn running_tasks_end_within_the_grace_and_the_host_exits_with_0() {
     let (stage, mut host) = Stage::with_host("grace", &["sleeps"]).await;
     stage.publish("sleeps", "a", "700").await;
-    running(&stage, "sleeps", 1).await;
+    stage.running("sleeps", 1).await;
     host.terminate();
     assert_eq!(host.wait(SOON).await.code(), Some(0));
     assert_eq!(stage.results().await, 1, "it ended before the host did");
@@ -34,7 +23,7 @@ async fn what_does_not_end_in_time_is_given_back_uncounted() {
     for id in ["a", "b", "c"] {
         stage.publish("sleeps", id, "4000").await;
     }
-    running(&stage, "sleeps", 3).await;
+    stage.running("sleeps", 3).await;
     first.terminate();
     assert_eq!(first.wait(SOON).await.code(), Some(0));
     assert_eq!(
@@ -60,7 +49,7 @@ async fn a_guest_that_stops_when_it_is_asked_to_has_lost_no_attempt() {
     let mut first = stage.host("host-1", "").await;
     stage.apply(&["waits"], "retry = { attempts = 1 }").await;
     stage.publish("waits", "a", "").await;
-    running(&stage, "waits", 1).await;
+    stage.running("waits", 1).await;
     first.terminate();
     assert_eq!(first.wait(SOON).await.code(), Some(0));
     assert_eq!((stage.results().await, stage.queued().await, stage.dead().await), (0, 1, 0));

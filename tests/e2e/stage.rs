@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::HeaderMap;
 use saggar_harness::{
-    Finished, LocalServer, SaggarProcess, SpawnOptions, StartOptions, guests, now_or_panic, run,
+    Finished, LocalServer, SaggarProcess, SpawnOptions, StartOptions, eventually, guests, now_or_panic, run,
 };
 use saggar_jetstream::{Nats, Results, Target};
 use saggar_model::{QueueName, TaskId, TaskResult, TenantName};
@@ -179,6 +179,23 @@ impl Stage {
         let context = async_nats::jetstream::new(self.client.clone());
         let mut stream = context.get_stream(stream).await.expect("the stream is there");
         stream.info().await.expect("it answers").state.messages
+    }
+
+    /// Waits until hosts have so many tasks of a queue.
+    pub async fn running(&self, queue: &str, count: usize) {
+        eventually("the tasks are running", SOON, || async {
+            let context = async_nats::jetstream::new(self.client.clone());
+            let stream = context.get_stream(format!("SAGGAR_TASKS_{}", self.tenant)).await.ok()?;
+            let info = stream.consumer_info(queue).await.ok()?;
+            (info.num_ack_pending == count).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no task is queued or running.
+    pub async fn drained(&self) {
+        eventually("every task is acknowledged", SOON, || async { (self.queued().await == 0).then_some(()) })
+            .await;
     }
 
     /// How many tasks are queued or running.

@@ -72,7 +72,7 @@ pub enum Command {
     Test(test::Arguments),
     /// Run NATS, a host and the plugin you work on, on this machine.
     Dev(dev::Arguments),
-    /// Run a worker host.
+    /// Run a worker host, look at those that run, tell one to leave.
     Host(host::Arguments),
     /// Make tenants and their queues what files say.
     Apply(apply::Arguments),
@@ -82,7 +82,7 @@ pub enum Command {
     Task(task::Arguments),
     /// Look at failed tasks, run them again, remove them.
     Dead(dead::Arguments),
-    /// Look at queues.
+    /// Look at queues, pause, resume and empty them.
     Queue(queue::Arguments),
     /// Look at tenants.
     Tenant(tenant::Arguments),

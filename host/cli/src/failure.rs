@@ -7,7 +7,7 @@ use std::fmt::{self, Display};
 use std::io;
 use std::path::Path;
 
-use saggar_jetstream::Fault;
+use saggar_jetstream::{ControlError, Fault};
 use saggar_model::config::{Problem, Problems};
 use saggar_model::escape;
 use saggar_registry::RegistryError;
@@ -330,6 +330,19 @@ from_jetstream!(
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self::mistakes(vec![problems])
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        let failure = Self::new(Kind::from(error.fault()), &error);
+        match error {
+            ControlError::NoHost => failure.advice("Start one with `saggar host`; see `saggar host ls`."),
+            ControlError::Refused { .. } if failure.kind == Kind::NotFound => {
+                failure.advice("See `saggar task ls` and `saggar queue ls`.")
+            }
+            ControlError::Refused { .. } | ControlError::Request(_) => failure,
+        }
     }
 }
 

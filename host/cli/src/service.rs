@@ -79,6 +79,11 @@ impl Service {
             .advice("Start the host again; its tasks will be delivered again.")
     }
 
+    /// Waits until somebody tells this host, over NATS, to leave.
+    pub async fn told_to_leave(&self) {
+        self.host.told_to_leave().await;
+    }
+
     /// Takes on nothing more, lets running tasks end within the grace, and gives back the rest.
     pub async fn drain(self) -> Drained {
         let Self { host, admin } = self;

@@ -236,6 +236,15 @@ impl DeadLetters {
         Ok(kept.into_iter().filter_map(|kept| read(tenant, kept)).collect())
     }
 
+    /// The place of the newest dead letter that the tenant ever had; nothing if there was none.
+    ///
+    /// # Errors
+    /// NATS does not answer, or there is no such tenant.
+    pub async fn last(&self, tenant: &TenantName) -> Result<Option<u64>, DeadError> {
+        let info = self.nats.stream_info(&Subjects::of(tenant).dead_stream()).await?;
+        Ok(Some(info.state.last_sequence).filter(|last| *last > 0))
+    }
+
     /// Removes the dead letter at this place; the answer says whether it was there.
     ///
     /// # Errors

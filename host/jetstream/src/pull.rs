@@ -152,6 +152,14 @@ impl TaskQueue {
         &self.queue
     }
 
+    pub(crate) fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    pub(crate) fn stream(&self) -> &str {
+        &self.stream
+    }
+
     /// When the stream was made that the queue's sequences count in, in Unix milliseconds: for
     /// [`saggar_model::TaskId::from_sequence`].
     #[must_use]
@@ -215,7 +223,7 @@ impl TaskQueue {
         })
     }
 
-    fn gone(&self) -> PullError {
+    pub(crate) fn gone(&self) -> PullError {
         PullError::Gone { tenant: self.tenant.clone(), queue: self.queue.clone() }
     }
 

@@ -4,6 +4,7 @@
 //! what lets settlement, retries and limits be tested as tables, and every other crate agree on one meaning for
 //! each word.
 
+mod cancel;
 pub mod config;
 mod ending;
 mod grants;
@@ -35,6 +36,7 @@ mod task;
 mod tenant;
 mod text;
 
+pub use cancel::{CancelAnswer, CancelRequest, Cancellation, Was};
 pub use ending::{Ending, Failure, Output};
 pub use grants::{Capability, Grants};
 pub use header::{HEADERS_MAX_BYTES, name as header_name};

@@ -82,6 +82,9 @@ pub struct QueueSpec {
     pub once: bool,
     /// Whether starts and retries are published as events.
     pub events: bool,
+    /// What a running attempt gets to end by itself once its task is cancelled, in milliseconds.
+    #[serde(default)]
+    pub cancel_grace: u64,
     /// What an attempt may use.
     #[serde(default)]
     pub limits: Limits,
@@ -105,6 +108,9 @@ impl QueueSpec {
     /// A day: time to come back and look.
     pub const RESULTS_TTL_DEFAULT: Duration = Duration::from_hours(24);
 
+    /// Whoever cancels a task waits for its end; longer than this nobody does.
+    pub const CANCEL_GRACE_MAX: Duration = Duration::from_mins(5);
+
     /// A queue for `plugin` with nothing else said.
     #[must_use]
     pub fn new(plugin: PluginRef) -> Self {
@@ -115,6 +121,7 @@ impl QueueSpec {
             results_ttl: Self::RESULTS_TTL_DEFAULT.as_secs(),
             once: false,
             events: false,
+            cancel_grace: 0,
             limits: Limits::default(),
             retry: RetryPolicy::default(),
             grants: Grants::default(),

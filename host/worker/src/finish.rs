@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use saggar_jetstream::{Answers, DeadPut, Put, RecordsError, ResultMessage};
-use saggar_model::{Task, TaskResult};
+use saggar_model::{Outcome, Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
 use crate::contained::contained;
@@ -88,8 +88,10 @@ impl Finishing {
                 }
             }
             Put::Refused(stored) if stored.sequence == result.sequence => {
-                // A twin was faster. Its success makes the dead letter of this failure untrue.
-                held.lane.metrics.lost_lease();
+                // A twin was faster, or the task was cancelled meanwhile. Its success makes the dead letter of this failure untrue.
+                if stored.outcome != Outcome::Cancelled {
+                    held.lane.metrics.lost_lease();
+                }
                 if let Some(dead) = dead.as_ref().filter(|_| !stored.outcome.is_failure()) {
                     remove_dead(records, &held.task, dead).await;
                 }

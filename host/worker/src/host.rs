@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use saggar_egress::{Egress, EgressOptions};
 use saggar_jetstream::{
-    Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
+    Control, Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
     ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Stores, Tenants, TenantsError,
 };
 use saggar_model::{Ceilings, Health, SecretFiles, TrustedKeys};
@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::cancel::{self, RecentlyCancelled};
 use crate::dispatch::Dispatcher;
 use crate::finish;
 use crate::leader;
@@ -108,6 +109,7 @@ pub(crate) struct Shared {
     pub(crate) stores: Stores,
     pub(crate) metrics: Metrics,
     pub(crate) suspects: Suspects,
+    pub(crate) cancelled: RecentlyCancelled,
     /// Tasks that run.
     pub(crate) units: TaskTracker,
     /// Lanes whose requests are not answered.
@@ -186,6 +188,7 @@ impl Host {
             stores: Stores::new(&nats, options.replicas),
             metrics: metrics.clone(),
             suspects: Suspects::new(),
+            cancelled: RecentlyCancelled::default(),
             units: TaskTracker::new(),
             deaf_lanes: AtomicU32::new(0),
             leaving: CancellationToken::new(),
@@ -210,6 +213,8 @@ impl Host {
         let background = vec![
             tokio::spawn(finish::follow(answers, shared.units.clone())),
             tokio::spawn(async move { leases.keep().await }),
+            tokio::spawn(cancel::answer_requests(shared.clone())),
+            tokio::spawn(cancel::heed(shared.clone())),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];
         Ok(Self { shared, options, membership, roster, leader, background })
@@ -229,6 +234,21 @@ impl Host {
     /// lost connection. The only remedy is a new process; see `docs/decisions`, malformed headers.
     pub async fn lost(&self) {
         self.shared.lost.cancelled().await;
+    }
+
+    /// Waits until somebody tells this host, over NATS, to leave.
+    pub async fn told_to_leave(&self) {
+        let control = Control::new(&self.shared.nats);
+        match self.shared.name.parse() {
+            Ok(name) => {
+                while let Err(error) = control.drained(&name).await {
+                    tracing::warn!(%error, "this host cannot be told to leave over NATS");
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            // Such a name no order can carry.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted, and

@@ -4,7 +4,7 @@
 //! confirmation is older than the server's patience may run elsewhere by now: its result may still be written,
 //! because the first one counts, but nothing else may be said about it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 use futures::stream;
 use saggar_jetstream::{ACK_WAIT, Delivery};
 use slab::Slab;
+use tokio::sync::Notify;
 
 /// How often the loop looks around.
 const LOOK_AROUND: Duration = Duration::from_secs(2);
@@ -33,12 +34,36 @@ pub(crate) struct Lease {
     began: Instant,
     /// Milliseconds from `began` to the call that was confirmed last.
     confirmed_ms: AtomicU64,
+    cancelled: AtomicBool,
+    /// Wakes who waits for it to be cancelled.
+    told: Notify,
 }
 
 impl Lease {
     /// Whether the task cannot have gone to another host.
     pub(crate) fn holds(&self) -> bool {
         self.age() < ACK_WAIT
+    }
+
+    /// Whether its task was cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Acquire)
+    }
+
+    /// Waits until its task is cancelled.
+    pub(crate) async fn cancelled(&self) {
+        while !self.is_cancelled() {
+            let told = self.told.notified();
+            // Told before this began to listen?
+            if !self.is_cancelled() {
+                told.await;
+            }
+        }
+    }
+
+    fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Release);
+        self.told.notify_waiters();
     }
 
     fn age(&self) -> Duration {
@@ -77,9 +102,22 @@ impl Drop for LeaseGuard {
 impl Leases {
     /// Keeps a task that has just been delivered until the guard is dropped.
     pub(crate) fn take(&self, delivery: Delivery) -> LeaseGuard {
-        let lease = Arc::new(Lease { delivery, began: Instant::now(), confirmed_ms: AtomicU64::new(0) });
+        let lease = Arc::new(Lease {
+            delivery,
+            began: Instant::now(),
+            confirmed_ms: AtomicU64::new(0),
+            cancelled: AtomicBool::new(false),
+            told: Notify::new(),
+        });
         let key = self.lock().insert(lease.clone());
         LeaseGuard { lease, leases: self.clone(), key }
+    }
+
+    /// Tells those who run the tasks that `is_meant` says that they were cancelled.
+    pub(crate) fn cancel(&self, is_meant: impl Fn(&Delivery) -> bool) {
+        for (_, lease) in self.lock().iter().filter(|(_, lease)| is_meant(&lease.delivery)) {
+            lease.cancel();
+        }
     }
 
     /// Keeps all tasks alive, for ever.

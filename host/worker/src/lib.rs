@@ -5,6 +5,7 @@
 //! process dies is in JetStream already.
 
 mod batch;
+mod cancel;
 mod contained;
 mod dispatch;
 mod finish;

@@ -68,7 +68,9 @@ async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, s
     let (task, invalid) = read(&lane, &guard.lease);
     let counted = lane.host.units.token();
     let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, turn: None, _counted: counted };
-    match settlement::recall(&held.lane, held.lease(), &held.task, held.runner.spec.once).await {
+    // The result of a cancelled task is there already.
+    let look = held.runner.spec.once || held.lane.host.cancelled.concerns(&held.lease().delivery);
+    match settlement::recall(&held.lane, held.lease(), &held.task, look).await {
         Ok(Recalled::Open(past)) => match past.history.suspicion() {
             Suspicion::Clear => run_and_settle(held, past, invalid).await,
             // Boxed, since it is rare and all tasks would keep room for it.
@@ -163,7 +165,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
-            let mut running = pin!(run(lane, runner, plugin, task, attempt));
+            let mut running = pin!(run(&held, plugin, attempt));
             let mut polls = 0;
             let running = poll_fn(|context| {
                 polls += 1;
@@ -184,7 +186,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
             } else {
                 lane.pace.ran(usage.duration);
             }
-            (uncounted_if_leaving(lane, ending), receipt(attempt, usage))
+            (as_it_was_told(&held, ending), receipt(attempt, usage))
         }
     };
     lane.metrics.attempt(ending.outcome(), &receipt);
@@ -260,15 +262,10 @@ fn runnable<'a>(
     }
 }
 
-async fn run(
-    lane: &Arc<OpenLane>,
-    runner: &Runner,
-    plugin: &Plugin,
-    task: &Arc<Task>,
-    attempt: u32,
-) -> Attempt {
-    let host = &lane.host;
-    let watcher = Watcher::new(lane.clone(), task, attempt, runner.granted.clone());
+async fn run(held: &Held, plugin: &Plugin, attempt: u32) -> Attempt {
+    let Held { lane, runner, task, .. } = held;
+    let (host, lease) = (&lane.host, &held.guard.lease);
+    let watcher = Watcher::new(lane.clone(), lease.clone(), task, attempt, runner.granted.clone());
     if runner.spec.events {
         host.feed.publish(
             task,
@@ -279,18 +276,28 @@ async fn run(
     let limits = runner.spec.limits.tightened(task.headers.timeout);
     let granted = runner.granted.clone();
     let request = Request { task: task.clone(), attempt, limits, granted };
+    let cancelled = async {
+        lease.cancelled().await;
+        tokio::time::sleep(Duration::from_millis(runner.spec.cancel_grace)).await;
+    };
     let stop = async {
-        host.leaving_now.cancelled().await;
-        StopReason::Interrupted
+        tokio::select! {
+            () = host.leaving_now.cancelled() => StopReason::Interrupted,
+            () = cancelled => StopReason::Cancelled,
+        }
     };
     host.sandbox.run(plugin, request, watcher, stop).await
 }
 
-/// A guest that heard of the drain and asked for a retry did what it was asked to: that is no failed attempt.
-fn uncounted_if_leaving(lane: &OpenLane, ending: Ending) -> Ending {
+/// A guest that gave up because it was told to did not fail: of a cancelled task nothing else counts, and one that heard
+/// of a drain and asked for a retry did what it should.
+fn as_it_was_told(held: &Held, ending: Ending) -> Ending {
     match ending {
+        Ending::Failed(failure) if held.lease().is_cancelled() => {
+            Ending::Failed(Failure { outcome: Outcome::Cancelled, ..failure })
+        }
         Ending::Failed(failure)
-            if failure.outcome == Outcome::Retried && lane.host.leaving.is_cancelled() =>
+            if failure.outcome == Outcome::Retried && held.lane.host.leaving.is_cancelled() =>
         {
             Ending::Failed(Failure { outcome: Outcome::Interrupted, ..failure })
         }

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::lane::OpenLane;
+use crate::lease::Lease;
 use crate::stores::{TenantBlobs, TenantKv};
 
 /// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
@@ -60,6 +61,7 @@ impl Feed {
 /// The services of one attempt.
 pub(crate) struct Watcher {
     lane: Arc<OpenLane>,
+    lease: Arc<Lease>,
     task: TaskId,
     attempt: u32,
     granted: Arc<Granted>,
@@ -70,9 +72,15 @@ pub(crate) struct Watcher {
 }
 
 impl Watcher {
-    pub(crate) fn new(lane: Arc<OpenLane>, task: &Task, attempt: u32, granted: Arc<Granted>) -> Arc<Self> {
+    pub(crate) fn new(
+        lane: Arc<OpenLane>,
+        lease: Arc<Lease>,
+        task: &Task,
+        attempt: u32,
+        granted: Arc<Granted>,
+    ) -> Arc<Self> {
         let (task, outbound, denied) = (task.id.clone(), OnceLock::new(), AtomicU8::new(0));
-        Arc::new(Self { lane, task, attempt, granted, outbound, denied })
+        Arc::new(Self { lane, lease, task, attempt, granted, outbound, denied })
     }
 
     fn publish(&self, kind: EventKind, body: Value) {
@@ -106,7 +114,7 @@ impl Services for Watcher {
     }
 
     fn cancelled(&self) -> bool {
-        self.lane.host.leaving.is_cancelled()
+        self.lane.host.leaving.is_cancelled() || self.lease.is_cancelled()
     }
 
     fn kv(&self) -> Option<Arc<dyn KeyValue>> {

@@ -5,19 +5,23 @@ use std::str::FromStr;
 use std::time::SystemTime;
 
 use clap::Subcommand;
+use futures::future;
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use saggar_jetstream::{DeadError, DeadLetters, DeadName, Nats, Redriven, StoredDead};
 use saggar_model::{NameError, Outcome, QueueName, TenantName, escape, escape_and_cut, header_name};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
 use crate::commands::dead_letter;
+use crate::confirm::confirm;
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
 use crate::moment::{ago, rfc3339};
 use crate::newest::{Placed, newest};
 use crate::report::style;
+use crate::several::{Done, each};
 use crate::table::{self, Cell, Column};
 
 /// How much of a reason stands in a table.
@@ -58,19 +62,43 @@ enum Command {
         task: DeadRef,
     },
     /// Put failed tasks back into their queues, with all their attempts before them.
-    #[command(after_help = "Example:\n  saggar dead redrive thumbnail/order-17 thumbnail/order-18")]
+    #[command(after_help = "Examples:\n  saggar dead redrive thumbnail/order-17 thumbnail/order-18\n  \
+                            saggar dead redrive --queue thumbnail --outcome timed-out")]
     Redrive {
-        /// The tasks, as QUEUE/ID.
-        #[arg(required = true)]
-        tasks: Vec<DeadRef>,
+        #[command(flatten)]
+        selection: Selection,
     },
     /// Remove failed tasks for good.
-    #[command(after_help = "Example:\n  saggar dead rm thumbnail/order-17")]
+    #[command(after_help = "Examples:\n  saggar dead rm thumbnail/order-17\n  \
+                            saggar dead rm --queue thumbnail --outcome rejected --yes")]
     Rm {
-        /// The tasks, as QUEUE/ID.
-        #[arg(required = true)]
-        tasks: Vec<DeadRef>,
+        #[command(flatten)]
+        selection: Selection,
+
+        /// Do not ask whether many may go.
+        #[arg(long)]
+        yes: bool,
     },
+}
+
+/// Which dead letters: some by name, or all that fit.
+#[derive(Debug, clap::Args)]
+struct Selection {
+    /// The tasks, as QUEUE/ID.
+    #[arg(required_unless_present_any = ["queue", "outcome", "all"], conflicts_with_all = ["queue", "outcome", "all"])]
+    tasks: Vec<DeadRef>,
+
+    /// All of this queue.
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<QueueName>,
+
+    /// All that ended so, for example timed-out.
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<Outcome>,
+
+    /// All of the tenant.
+    #[arg(long)]
+    all: bool,
 }
 
 /// A dead letter as commands name it: `QUEUE/ID`, and `QUEUE/ID~SEQUENCE` for a second one of an id.
@@ -119,17 +147,21 @@ pub async fn execute(
             dead_letter::write(console, &tenant, &task.to_string(), &dead)?;
             Ok(Exit::Success)
         }
-        Command::Redrive { tasks } => {
-            let redrive = async |task: &DeadRef| {
+        Command::Redrive { selection } => {
+            let redrive = async |task: DeadRef| {
                 let done = DeadLetters::new(&nats).redrive(&tenant, &task.queue, &task.name).await;
                 let done = explained(&nats, &tenant, done).await?;
-                Ok(redriven(task, &done))
+                Ok(redriven(&task, &done))
             };
-            each(&tasks, redrive, console).await
+            each(selection.find(&nats, &tenant).await?, redrive, console).await
         }
-        Command::Rm { tasks } => {
-            let remove = async |task: &DeadRef| {
-                let dead = get(&nats, &tenant, task).await?;
+        Command::Rm { selection, yes } => {
+            if selection.tasks.is_empty() {
+                let from = selection.queue.as_ref().map_or(tenant.to_string(), ToString::to_string);
+                confirm(yes, &format!("removing dead letters of {from}"), &from)?;
+            }
+            let remove = async |task: DeadRef| {
+                let dead = get(&nats, &tenant, &task).await?;
                 let removed = DeadLetters::new(&nats).remove(&tenant, dead.sequence).await;
                 explained(&nats, &tenant, removed).await?;
                 Ok(Done {
@@ -137,15 +169,53 @@ pub async fn execute(
                     line: format!("{task} removed"),
                 })
             };
-            each(&tasks, remove, console).await
+            each(selection.find(&nats, &tenant).await?, remove, console).await
         }
     }
 }
 
-/// What was done about one dead letter.
-struct Done {
-    row: Value,
-    line: String,
+/// Dead letters read in one go.
+const PAGE: usize = 256;
+
+impl Selection {
+    /// The dead letters that are meant, oldest first: those of now. One whose task fails again meanwhile is left, or
+    /// there would be no end.
+    async fn find(
+        self,
+        nats: &Nats,
+        tenant: &TenantName,
+    ) -> Result<BoxStream<'static, Result<DeadRef, Failure>>, Failure> {
+        if !self.tasks.is_empty() {
+            return Ok(stream::iter(self.tasks.into_iter().map(Ok)).boxed());
+        }
+        connection::queues(nats, tenant, self.queue.as_ref()).await?;
+        let letters = DeadLetters::new(nats);
+        let (tenant, Self { queue, outcome, .. }) = (tenant.clone(), self);
+        let Some(last) = explained(nats, &tenant, letters.last(&tenant).await).await? else {
+            return Ok(stream::empty().boxed());
+        };
+        let pages = stream::try_unfold(0, move |after| {
+            let (letters, tenant, queue) = (letters.clone(), tenant.clone(), queue.clone());
+            async move {
+                let page = letters.list(&tenant, queue.as_ref(), after, PAGE).await?;
+                let next = page.last().map(|dead| dead.sequence);
+                Ok::<_, Failure>(next.map(|next| (page, next)))
+            }
+        });
+        let meant = move |dead: &StoredDead| {
+            dead.sequence <= last
+                && outcome.is_none_or(|outcome| dead.header(header_name::STATUS) == Some(outcome.as_str()))
+        };
+        let within = pages.try_take_while(move |page| {
+            future::ready(Ok(page.first().is_some_and(|first| first.sequence <= last)))
+        });
+        let found = within.map_ok(move |page| {
+            let meant: Vec<_> =
+                page.iter().filter(|dead| meant(dead)).map(|dead| Ok(DeadRef::from(dead))).collect();
+            stream::iter(meant)
+        });
+        Ok(found.try_flatten().boxed())
+    }
 }
 
 fn redriven(task: &DeadRef, done: &Redriven) -> Done {
@@ -162,30 +232,6 @@ fn redriven(task: &DeadRef, done: &Redriven) -> Done {
     };
     let now = id.map(|id| format!("{queue}/{id}"));
     Done { row: json!({ "task": task.to_string(), "result": result, "published_as": now }), line }
-}
-
-/// Does the same to several, one after the other, and goes on after a failure: each stands for itself.
-async fn each(
-    tasks: &[DeadRef],
-    act: impl AsyncFn(&DeadRef) -> Result<Done, Failure>,
-    console: Console,
-) -> Result<Exit, Failure> {
-    let mut rows = Vec::new();
-    let mut failures = Vec::new();
-    for task in tasks {
-        match act(task).await {
-            Ok(Done { row, line }) => {
-                rows.push(row);
-                console.line(line)?;
-            }
-            Err(failure) => failures.push(failure),
-        }
-    }
-    if !rows.is_empty() {
-        let meta = json!({ "count": rows.len(), "failed": failures.len() });
-        console.object(json!({ "rows": rows }), &meta)?;
-    }
-    Failure::all(failures).map_or(Ok(Exit::Success), Err)
 }
 
 async fn get(nats: &Nats, tenant: &TenantName, task: &DeadRef) -> Result<StoredDead, Failure> {

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
 use crate::cache_dir::cache_dir;
+use crate::commands::hosts;
 use crate::connection::connect_to;
 use crate::console::Console;
 use crate::core_file;
@@ -41,19 +42,24 @@ Every key of the file can be set as SAGGAR_<SECTION>__<KEY>, too, which then tak
   [log]
   format = \"auto\"                 # pretty on a terminal, json otherwise
 
-SIGTERM or SIGINT: takes on nothing more, lets running tasks end, exits with 0. A second one exits at once, with 130.
+SIGTERM, SIGINT or `saggar host drain`: takes on nothing more, lets running tasks end, exits with 0. A second signal
+exits at once, with 130.
 
 Examples:
   saggar host --config host.toml
-  SAGGAR_HOST__SLOTS=16 NATS_URL=nats://nats:4222 saggar host";
+  SAGGAR_HOST__SLOTS=16 NATS_URL=nats://nats:4222 saggar host
+  saggar host ls";
 
 /// The arguments of `saggar host`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
     /// The host's file [default: none, so that everything has its default].
     #[arg(long, short, value_name = "FILE")]
     config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Option<hosts::Command>,
 }
 
 /// Runs a host until it is told to stop.
@@ -65,6 +71,9 @@ pub async fn execute(
     flags: &ConnectionFlags,
     console: Console,
 ) -> Result<Exit, Failure> {
+    if let Some(command) = arguments.command {
+        return hosts::execute(command, flags, console).await;
+    }
     let mut config = read(&arguments)?;
     config.nats.url = flags.nats.clone().or(config.nats.url);
     config.nats.creds = flags.creds.clone().or(config.nats.creds);
@@ -102,6 +111,7 @@ pub async fn execute(
 
     let signal = tokio::select! {
         signal = signals.next() => signal,
+        () = service.told_to_leave() => "an order over NATS",
         failure = service.lost() => return Err(failure),
     };
     tracing::info!(signal, "told to stop; once more exits at once");

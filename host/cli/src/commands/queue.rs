@@ -1,4 +1,4 @@
-//! `saggar queue`: what a tenant's queues are bound to, and how full they are.
+//! `saggar queue`: what a tenant's queues are bound to, how full they are, and whether they give out tasks.
 
 use clap::Subcommand;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
+use crate::commands::queue_control;
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -19,8 +20,9 @@ use crate::table::{self, Cell, Column};
 const AT_ONCE: usize = 16;
 
 const EXAMPLES: &str = "\
-Example:
-  saggar queue ls --tenant acme";
+Examples:
+  saggar queue ls --tenant acme
+  saggar queue pause thumbnail --tenant acme";
 
 /// The arguments of `saggar queue`.
 #[derive(Debug, clap::Args)]
@@ -38,6 +40,28 @@ enum Command {
     /// List the queues of a tenant, and how full they are.
     #[command(after_help = "Example:\n  saggar queue ls --tenant acme --output json")]
     Ls,
+    /// Let no task out of a queue; those that run go on.
+    #[command(
+        after_help = "Examples:\n  saggar queue pause thumbnail\n  saggar queue pause thumbnail --for 2h"
+    )]
+    Pause(queue_control::Pause),
+    /// Let tasks out again.
+    #[command(after_help = "Example:\n  saggar queue resume thumbnail")]
+    Resume {
+        /// The queues.
+        #[arg(required = true)]
+        queues: Vec<QueueName>,
+    },
+    /// Remove every task that waits in a queue, for good; those that hosts have go on.
+    #[command(after_help = "Example:\n  saggar queue purge thumbnail --yes")]
+    Purge {
+        /// The queue.
+        queue: QueueName,
+
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -110,12 +134,20 @@ pub async fn execute(
     flags: &ConnectionFlags,
     console: Console,
 ) -> Result<Exit, Failure> {
-    let Command::Ls = arguments.command;
     let tenant = arguments.tenant.get()?;
     let nats = connection::connect(flags, console).await?;
-    let queues = connection::tenant(&nats, &tenant).await?.record.spec.queues;
+    match arguments.command {
+        Command::Ls => list(&nats, &tenant, console).await,
+        Command::Pause(pause) => queue_control::pause(&nats, &tenant, pause, console).await,
+        Command::Resume { queues } => queue_control::resume(&nats, &tenant, queues, console).await,
+        Command::Purge { queue, yes } => queue_control::purge(&nats, &tenant, &queue, yes, console).await,
+    }
+}
+
+async fn list(nats: &Nats, tenant: &TenantName, console: Console) -> Result<Exit, Failure> {
+    let queues = connection::tenant(nats, tenant).await?.record.spec.queues;
     let rows: Vec<Row> = futures::stream::iter(queues)
-        .map(|(name, spec)| row(&nats, &tenant, name, spec))
+        .map(|(name, spec)| row(nats, tenant, name, spec))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;

@@ -11,7 +11,7 @@ use saggar_model::{
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
-use crate::commands::task_list;
+use crate::commands::{task_cancel, task_list};
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
@@ -59,6 +59,13 @@ enum Command {
         /// How long to wait.
         #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s")]
         timeout: Duration,
+    },
+    /// End tasks that wait, run or are delayed; their outcome is `cancelled`.
+    #[command(after_help = "Example:\n  saggar task cancel thumbnail/order-17 thumbnail/order-18")]
+    Cancel {
+        /// The tasks, as QUEUE/ID.
+        #[arg(required = true)]
+        tasks: Vec<TaskRef>,
     },
     /// List tasks that wait or run; with --results, those that ended last.
     #[command(after_help = "Examples:\n  saggar task ls\n  saggar task ls thumbnail --results --limit 100")]
@@ -150,6 +157,10 @@ pub async fn execute(
             }
             let stored = wait(&nats, &tenant, &task, timeout).await?;
             report::write(console, &tenant, &stored.result, Stderr::Unseen)
+        }
+        Command::Cancel { tasks } => {
+            let nats = connection::connect(flags, console).await?;
+            task_cancel::execute(&nats, &tenant, tasks, console).await
         }
         Command::Ls(arguments) => {
             let nats = connection::connect(flags, console).await?;

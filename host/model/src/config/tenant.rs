@@ -64,6 +64,11 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
     }
     let once = section.or("once", false);
     let events = section.or("events", false);
+    let cancel_grace = section.or("cancel_grace", Duration::ZERO);
+    if cancel_grace > QueueSpec::CANCEL_GRACE_MAX {
+        section.problem("cancel_grace", "must be at most \"5m\"");
+    }
+    let cancel_grace = u64::try_from(cancel_grace.as_millis()).unwrap_or(u64::MAX);
     let limits = read_limits(section.section("limits"), ceilings);
     let retry = read_retry(section.section("retry"));
     let grants = read_grants(section.section("grants"));
@@ -75,7 +80,18 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
     let results_ttl = results_ttl.as_secs();
     queues.insert(
         name,
-        QueueSpec { plugin, concurrency, weight, results_ttl, once, events, limits, retry, grants },
+        QueueSpec {
+            plugin,
+            concurrency,
+            weight,
+            results_ttl,
+            once,
+            events,
+            cancel_grace,
+            limits,
+            retry,
+            grants,
+        },
     );
 }
 
@@ -142,6 +158,7 @@ weight = 1
 results_ttl = "24h"
 once = false
 events = false
+cancel_grace = "0s"
 limits = { fuel = 5_000_000_000, memory = "128MiB", timeout = "30s", output = "768KiB", log = "256KiB" }
 retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
 "#,
@@ -165,7 +182,7 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
     fn all_mistakes_of_a_file_are_reported_together() {
         let problems = parse(
             "[tenant]\nname = 'Acme'\nquota = { results = '1KiB', kv = '1MiB' }\n[[queue]]\nname = 'q'\nplugin = 'p'\n\
-             concurrency = 0\nresults_ttl = '5m'\nlimits = { fuel = 0, memory = '64GiB', timeout = '-1s' }\n\
+             concurrency = 0\nresults_ttl = '5m'\ncancel_grace = '6m'\nlimits = { fuel = 0, memory = '64GiB', timeout = '-1s' }\n\
              retry = { attempts = 0 }\nconcurency = 1\n[[queue]]\nplugin = 'p@1'\n",
         )
         .unwrap_err()
@@ -177,12 +194,13 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
             "`queue.plugin` cannot be read: `p` names no version",
             "`queue.concurrency` must be from 1",
             "`queue.results_ttl`",
+            "`queue.cancel_grace` must be at most",
             "`queue.limits.fuel` must be more than 0",
             "`queue.limits.memory` is 64.0 GiB, more than",
             "`queue.limits.timeout` is not a duration",
             "`queue.retry.attempts`",
             "`queue.concurency` is not known; did you mean `concurrency`?",
-            "line 12: `queue.name` is missing",
+            "line 13: `queue.name` is missing",
         ] {
             assert!(problems.contains(part), "{part}\nis not in\n{problems}");
         }
