@@ -39,6 +39,7 @@ const REMOVED_AT_ONCE: usize = 16;
 pub struct Blobs {
     stores: Stores,
     tenant: TenantName,
+    kind: StoreKind,
     /// What the store is called.
     name: String,
 }
@@ -46,7 +47,13 @@ pub struct Blobs {
 impl Blobs {
     pub(crate) fn new(stores: Stores, tenant: TenantName) -> Self {
         let name = layout::blobs_name(&tenant);
-        Self { stores, tenant, name }
+        Self { stores, tenant, kind: StoreKind::Blobs, name }
+    }
+
+    /// The store of the tenant's checkpoints, which has the same form.
+    pub(crate) fn of_checkpoints(stores: Stores, tenant: TenantName) -> Self {
+        let name = layout::checkpoints_name(&tenant);
+        Self { stores, tenant, kind: StoreKind::Checkpoints, name }
     }
 
     /// Makes a container; one that is there stays as it is. The answer is what is known about it then.
@@ -211,7 +218,7 @@ impl Blobs {
         };
         let written = match write().await {
             Err(RequestError::NoResponders { .. }) => {
-                self.stores.make(&self.tenant, StoreKind::Blobs).await?;
+                self.stores.make(&self.tenant, self.kind).await?;
                 write().await
             }
             written => written,
@@ -261,6 +268,6 @@ impl Blobs {
     }
 
     fn failed(&self, error: RequestError) -> StoreError {
-        failed(&self.tenant, StoreKind::Blobs, error)
+        failed(&self.tenant, self.kind, error)
     }
 }

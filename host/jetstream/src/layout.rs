@@ -27,6 +27,10 @@ pub const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
 /// not bury every host.
 pub const HOST_TTL: Duration = Duration::from_secs(10);
 
+/// How long a checkpoint is kept that nobody renews: longer than any attempt may run, and than people take to notice
+/// that nothing does.
+const CHECKPOINT_AGE: Duration = Duration::from_hours(7 * 24);
+
 /// Bucket of the tenants' records.
 pub(crate) const TENANTS_BUCKET: &str = "saggar_tenants";
 /// Bucket of the hosts' heartbeats.
@@ -147,6 +151,15 @@ pub(crate) fn blobs_store(tenant: &TenantName, quota: &Quota, replicas: usize) -
     Config { max_bytes: bounded(quota.blobs), ..object_store(&blobs_name(tenant), replicas) }
 }
 
+/// The store of the checkpoints of a tenant's tasks: none is given up for another, and what nobody removed ends by itself.
+pub(crate) fn checkpoints_store(tenant: &TenantName, quota: &Quota, replicas: usize) -> Config {
+    Config {
+        max_bytes: bounded(quota.checkpoints),
+        max_age: CHECKPOINT_AGE,
+        ..object_store(&checkpoints_name(tenant), replicas)
+    }
+}
+
 /// What the bucket of a tenant's keys and values is called.
 pub(crate) fn kv_name(tenant: &TenantName) -> String {
     format!("saggar-{tenant}-kv")
@@ -155,6 +168,11 @@ pub(crate) fn kv_name(tenant: &TenantName) -> String {
 /// What the store of a tenant's objects is called.
 pub(crate) fn blobs_name(tenant: &TenantName) -> String {
     format!("saggar-{tenant}-blobs")
+}
+
+/// What the store of the checkpoints of a tenant's tasks is called.
+pub(crate) fn checkpoints_name(tenant: &TenantName) -> String {
+    format!("saggar-{tenant}-checkpoints")
 }
 
 /// What all have in common.
@@ -296,6 +314,10 @@ mod tests {
     fn what_plugins_keep_is_never_given_up_for_more() {
         let (tenant, quota) =
             ("acme".parse().unwrap(), Quota { kv: 3 << 20, blobs: 5 << 20, ..Quota::default() });
+        let checkpoints = checkpoints_store(&tenant, &quota, 1);
+        assert_eq!(checkpoints.name, "OBJ_saggar-acme-checkpoints");
+        assert_eq!((checkpoints.max_bytes, checkpoints.discard), (256 << 20, DiscardPolicy::New));
+        assert_eq!(checkpoints.max_age, Duration::from_hours(168), "what nobody removed");
         let (kv, blobs) = (kv_bucket(&tenant, &quota, 3), blobs_store(&tenant, &quota, 3));
         assert_eq!((kv.name.as_str(), blobs.name.as_str()), ("KV_saggar-acme-kv", "OBJ_saggar-acme-blobs"));
         assert_eq!((kv.max_bytes, blobs.max_bytes), (3 << 20, 5 << 20));

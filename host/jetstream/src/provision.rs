@@ -195,9 +195,13 @@ impl Provisioner {
     }
 
     /// What a tenant's plugins keep, if they keep anything.
-    fn stores(&self, record: &TenantRecord) -> [Config; 2] {
+    fn stores(&self, record: &TenantRecord) -> [Config; 3] {
         let TenantSpec { name, quota, .. } = &record.spec;
-        [layout::kv_bucket(name, quota, self.replicas), layout::blobs_store(name, quota, self.replicas)]
+        [
+            layout::kv_bucket(name, quota, self.replicas),
+            layout::blobs_store(name, quota, self.replicas),
+            layout::checkpoints_store(name, quota, self.replicas),
+        ]
     }
 
     /// Sets a stream right that may not have been needed yet.
@@ -222,6 +226,15 @@ impl Provisioner {
         quota: &Quota,
     ) -> Result<(), ProvisionError> {
         self.ensure_stream(&layout::blobs_store(tenant, quota, self.replicas)).await
+    }
+
+    /// Makes the store of the checkpoints of a tenant's tasks.
+    pub(crate) async fn ensure_checkpoints(
+        &self,
+        tenant: &TenantName,
+        quota: &Quota,
+    ) -> Result<(), ProvisionError> {
+        self.ensure_stream(&layout::checkpoints_store(tenant, quota, self.replicas)).await
     }
 
     async fn ensure_stream(&self, wanted: &Config) -> Result<(), ProvisionError> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use saggar_model::{STORE_CALL_MAX, StoreError, StoreKind, TenantName};
 
 use crate::api::{RequestError, code};
-use crate::{Blobs, Kv, Nats, Provisioner, Tenants};
+use crate::{Blobs, Checkpoints, Kv, Nats, Provisioner, Tenants};
 
 /// How often a host looks for what aborted uploads left behind in a store that is full. A full store is met by every
 /// task of a queue, and a look reads the names of all objects.
@@ -19,7 +19,8 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 pub struct Stores {
     nats: Nats,
     provisioner: Provisioner,
-    swept: Arc<Mutex<HashMap<TenantName, Instant>>>,
+    /// By the name of the store.
+    swept: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Stores {
@@ -41,6 +42,12 @@ impl Stores {
         Blobs::new(self.clone(), tenant.clone())
     }
 
+    /// The checkpoints of a tenant's tasks.
+    #[must_use]
+    pub fn checkpoints(&self, tenant: &TenantName) -> Checkpoints {
+        Checkpoints::new(Blobs::of_checkpoints(self.clone(), tenant.clone()))
+    }
+
     pub(crate) fn nats(&self) -> &Nats {
         &self.nats
     }
@@ -56,16 +63,17 @@ impl Stores {
         let made = match kind {
             StoreKind::Kv => self.provisioner.ensure_kv(tenant, quota).await,
             StoreKind::Blobs => self.provisioner.ensure_blobs(tenant, quota).await,
+            StoreKind::Checkpoints => self.provisioner.ensure_checkpoints(tenant, quota).await,
         };
         made.map_err(|error| unavailable(tenant, kind, &error))
     }
 
-    /// Whether it is time to look again for what aborted uploads of a tenant left behind.
-    pub(crate) fn sweep_is_due(&self, tenant: &TenantName) -> bool {
+    /// Whether it is time to look again for what aborted uploads left behind in a store.
+    pub(crate) fn sweep_is_due(&self, store: &str) -> bool {
         let mut swept = self.swept.lock().unwrap_or_else(PoisonError::into_inner);
-        let due = swept.get(tenant).is_none_or(|last| last.elapsed() >= SWEEP_EVERY);
+        let due = swept.get(store).is_none_or(|last| last.elapsed() >= SWEEP_EVERY);
         if due {
-            swept.insert(tenant.clone(), Instant::now());
+            swept.insert(store.to_owned(), Instant::now());
         }
         due
     }

@@ -26,6 +26,7 @@ mod quantity;
 mod receipt;
 mod record;
 mod retry;
+mod retry_budget;
 mod secret;
 mod settle;
 mod signature;
@@ -58,13 +59,15 @@ pub use plugin::{COMPONENT_MAX_BYTES, Digest, PluginError, PluginRef, PluginVers
 pub use quantity::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use receipt::{PluginId, Receipt};
 pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
-pub use retry::RetryPolicy;
+pub use retry::{Consequence, RetryPolicy};
+pub use retry_budget::RetryBudget;
 pub use secret::{SecretFiles, SecretGrant, SecretValue, UnfitSecret};
 pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
 pub use signature::{SIGNATURES_MAX, Signature, Statement, TrustedKeys, Untrusted};
 pub use store::{
-    CHUNK_BYTES, Condition, NamePage, ObjectFacts, STORE_CALL_MAX, STORE_PAGE_MAX, STORE_TRIES_MAX,
-    StoreError, StoreKey, StoreKind, StoreName, VALUE_RESERVE, Versioned, incremented,
+    CHECKPOINT_INTERVAL, CHECKPOINT_MAX_BYTES, CHUNK_BYTES, Condition, NamePage, ObjectFacts, STORE_CALL_MAX,
+    STORE_PAGE_MAX, STORE_TRIES_MAX, StoreError, StoreKey, StoreKind, StoreName, VALUE_RESERVE, Versioned,
+    incremented,
 };
 pub use subject::{EventKind, Subjects};
 pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};

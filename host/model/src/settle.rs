@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{History, Outcome, RetryPolicy, Suspicion};
+use crate::{Consequence, History, Outcome, RetryPolicy, Suspicion};
 
 /// After so many failures of hosts in a row a task is set aside: by then it is more likely the cause than the victim.
 pub const HOST_ERRORS_IN_A_ROW: u32 = 20;
@@ -47,15 +47,16 @@ pub fn settle(
 ) -> Settlement {
     match outcome {
         Outcome::Succeeded | Outcome::Cancelled => Settlement::Finish,
+        Outcome::Invalid | Outcome::Expired => Settlement::DeadLetter,
         Outcome::Rejected
         | Outcome::OutOfFuel
         | Outcome::OutOfMemory
         | Outcome::OutputTooLarge
-        | Outcome::Invalid
-        | Outcome::Expired => Settlement::DeadLetter,
-        Outcome::Retried | Outcome::Trapped | Outcome::TimedOut => {
+        | Outcome::Retried
+        | Outcome::Trapped
+        | Outcome::TimedOut => {
             let attempt = before.next_attempt();
-            if attempt >= policy.attempts {
+            if policy.consequence(outcome) != Some(Consequence::Retry) || attempt >= policy.attempts {
                 return Settlement::DeadLetter;
             }
             let by_policy = policy.delay(attempt, chance);
@@ -122,6 +123,17 @@ mod tests {
             |asked| settle(Outcome::Retried, Some(asked), &History::default(), &RetryPolicy::default(), 0.5);
         assert_eq!(wait(Duration::from_mins(1)), Settlement::Retry { after: Duration::from_mins(1) });
         assert_eq!(wait(Duration::ZERO), Settlement::Retry { after: Duration::from_millis(500) });
+    }
+
+    #[test]
+    fn a_queue_can_retry_what_others_set_aside_and_the_other_way_round() {
+        let on = [(Outcome::OutOfMemory, Consequence::Retry), (Outcome::Trapped, Consequence::DeadLetter)];
+        let policy = RetryPolicy { on: on.into(), ..RetryPolicy::default() };
+        let settled = |outcome, before: &History| settle(outcome, None, before, &policy, 0.5);
+        assert!(matches!(settled(Outcome::OutOfMemory, &History::default()), Settlement::Retry { .. }));
+        assert_eq!(settled(Outcome::Trapped, &History::default()), Settlement::DeadLetter);
+        let failed = History { attempts: 4, ..History::default() };
+        assert_eq!(settled(Outcome::OutOfMemory, &failed), Settlement::DeadLetter, "the last attempt");
     }
 
     #[test]

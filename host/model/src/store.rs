@@ -21,6 +21,12 @@ pub const STORE_TRIES_MAX: u32 = 64;
 /// The part of a large body that is stored or fetched at once: what the object stores of NATS use.
 pub const CHUNK_BYTES: usize = 128 << 10;
 
+/// The most that a checkpoint may have: it is a place to go on from, and what was worked out so far belongs elsewhere.
+pub const CHECKPOINT_MAX_BYTES: usize = 1 << 20;
+
+/// Between two checkpoints of an attempt: no attempt loses more work than this, and none keeps the store busy.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a value may take of a message. The rest is for the headers that make a write conditional.
 pub const VALUE_RESERVE: usize = 1024;
 
@@ -86,15 +92,18 @@ pub enum StoreKind {
     Kv,
     /// Objects.
     Blobs,
+    /// Where long tasks had come.
+    Checkpoints,
 }
 
 impl StoreKind {
-    /// Its grant, and the key of its quota.
+    /// The key of its quota, and the grant of those that are granted.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Kv => "kv",
             Self::Blobs => "blobs",
+            Self::Checkpoints => "checkpoints",
         }
     }
 }

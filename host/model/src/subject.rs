@@ -28,6 +28,14 @@ impl EventKind {
             Self::Retrying => "retrying",
         }
     }
+
+    /// The kind of an event whose subject ends so.
+    #[must_use]
+    pub fn read(token: &str) -> Option<Self> {
+        [Self::Started, Self::Progress, Self::Log, Self::Retrying]
+            .into_iter()
+            .find(|kind| kind.as_str() == token)
+    }
 }
 
 /// The subjects and streams of one tenant.
@@ -143,6 +151,12 @@ impl Subjects {
         format!("saggar.{}.event.{queue}.{id}.{}", self.tenant, kind.as_str())
     }
 
+    /// Where all events of a running task are published.
+    #[must_use]
+    pub fn events(&self, queue: &QueueName, id: &TaskId) -> String {
+        format!("saggar.{}.event.{queue}.{id}.*", self.tenant)
+    }
+
     /// Whether a publisher's reply subject lies where replies of this tenant may go, and names one subject.
     #[must_use]
     pub fn is_reply(&self, subject: &str) -> bool {
@@ -183,6 +197,9 @@ mod tests {
             acme().event(&queue(), &id, EventKind::Progress),
             "saggar.acme.event.thumbnail.order-17.progress"
         );
+        assert_eq!(acme().events(&queue(), &id), "saggar.acme.event.thumbnail.order-17.*");
+        assert_eq!(EventKind::read("retrying"), Some(EventKind::Retrying));
+        assert_eq!(EventKind::read("other"), None);
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Quota {
     pub kv: u64,
     /// Bytes of objects.
     pub blobs: u64,
+    /// Bytes of checkpoints.
+    pub checkpoints: u64,
 }
 
 impl Quota {
@@ -63,6 +65,7 @@ impl Default for Quota {
             dead: 256 << 20,
             kv: 64 << 20,
             blobs: 1 << 30,
+            checkpoints: 256 << 20,
         }
     }
 }

@@ -119,6 +119,10 @@ impl context::Host for Least {
     fn deadline_ms(&mut self) -> u64 {
         u64::MAX
     }
+
+    async fn checkpoint(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
 }
 
 impl progress::Host for Least {
@@ -126,6 +130,10 @@ impl progress::Host for Least {
 
     fn cancelled(&mut self) -> bool {
         false
+    }
+
+    async fn save_checkpoint(&mut self, _state: Vec<u8>) -> Result<(), progress::CheckpointError> {
+        Ok(())
     }
 }
 

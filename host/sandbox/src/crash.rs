@@ -18,6 +18,11 @@ pub(crate) enum Phase {
     Running,
 }
 
+/// A call could not be answered, and the guest cannot go on without the answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct HostFault(pub(crate) String);
+
 /// An error that ended an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Crash {
@@ -52,7 +57,7 @@ impl Crash {
             if *trap == Trap::OutOfFuel { CrashKind::OutOfFuel } else { CrashKind::Guest }
         } else if error.is::<TooMuch>() {
             CrashKind::WroteTooMuch
-        } else if error.is::<PoolConcurrencyLimitError>() {
+        } else if error.is::<PoolConcurrencyLimitError>() || error.is::<HostFault>() {
             CrashKind::Host
         } else {
             match (phase, backtrace) {

@@ -66,7 +66,7 @@ pub use request::{Attempt, Request, StopReason, Usage};
 pub use sandbox::{Sandbox, SandboxError};
 pub use services::{HttpBody, HttpCall, LogLevel, LogLine, LogSource, Services, Silent};
 pub use settings::{Options, PageScan};
-pub use storage::{Blobs, Download, KeyValue, LocalStores, Upload};
+pub use storage::{Blobs, Checkpoint, Download, KeyValue, LocalStores, Upload};
 pub use store::{CacheError, CacheStats};
 pub use structure::Excess;
 pub use world::World;

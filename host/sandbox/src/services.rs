@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use saggar_model::{Capability, HttpDenial, HttpFailure, HttpHost, HttpTarget, HttpTimeouts, Missing};
 
-use crate::storage::{Blobs, KeyValue};
+use crate::storage::{Blobs, Checkpoint, KeyValue};
 
 /// How much a log line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +108,11 @@ pub trait Services: Send + Sync + 'static {
 
     /// The objects of the task's tenant, for a guest that may have them; nothing where none are kept.
     fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        None
+    }
+
+    /// Where the task had come; nothing where that is not kept. What is to be kept is then dropped.
+    fn checkpoint(&self) -> Option<Arc<dyn Checkpoint>> {
         None
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use saggar_model::{Capability, Task, escape_and_cut};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -28,6 +29,8 @@ pub(crate) struct State {
     pub(crate) journal: SharedJournal,
     pub(crate) services: Arc<dyn Services>,
     pub(crate) progress: Progress,
+    /// The checkpoint that the attempt was given, once it has asked.
+    pub(crate) resumes_from: Option<Option<Bytes>>,
     pub(crate) task: Arc<Task>,
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
@@ -92,6 +95,7 @@ impl State {
             journal,
             services,
             progress: Progress::default(),
+            resumes_from: None,
             task: request.task,
             attempt: request.attempt,
             deadline,

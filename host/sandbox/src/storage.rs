@@ -63,6 +63,16 @@ async fn apart(tries: u32) {
     tokio::time::sleep(std::time::Duration::from_secs_f64(longest * rand::random::<f64>())).await;
 }
 
+/// Where a task had come.
+#[async_trait]
+pub trait Checkpoint: Send + Sync {
+    /// What was kept last; nothing if nothing was.
+    async fn load(&self) -> Result<Option<Bytes>, StoreError>;
+
+    /// Keeps a checkpoint in place of the last one. When this returns it is stored.
+    async fn save(&self, state: Bytes) -> Result<(), StoreError>;
+}
+
 /// A tenant's objects.
 #[async_trait]
 pub trait Blobs: Send + Sync {

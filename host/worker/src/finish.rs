@@ -10,7 +10,7 @@ use saggar_model::{Outcome, Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
 use crate::contained::contained;
-use crate::settlement::{Records, Unsettled, persist};
+use crate::settlement::{self, Records, Unsettled, persist};
 use crate::unit::Held;
 
 /// A task whose result is on its way.
@@ -72,7 +72,9 @@ impl Finishing {
 
     /// Whether nothing is left to do but to acknowledge, once the result is stored.
     fn is_plain(&self) -> bool {
-        self.state == 0 && self.held.task.headers.reply_to.is_none()
+        self.state == 0
+            && self.held.task.headers.reply_to.is_none()
+            && !self.held.lease().may_have_checkpoint()
     }
 
     /// Does what is left once the task has a result, this one or another.
@@ -97,6 +99,10 @@ impl Finishing {
                 }
             }
             Put::Refused(_) => held.lane.metrics.repeated(),
+        }
+        // Before the message goes: behind it the id may be another task's.
+        if held.lease().may_have_checkpoint() {
+            settlement::clear_checkpoint(&held.lane, &held.reference()).await;
         }
         self.acknowledge().await;
         if *state > 0

@@ -23,6 +23,7 @@ use crate::dispatch::{LaneHandle, Permits};
 use crate::host::Shared;
 use crate::metrics::QueueMetrics;
 use crate::pace::Pace;
+use crate::retries::Retries;
 use crate::runner::{Program, Runner};
 use crate::unit;
 use crate::vault::SecretValues;
@@ -73,6 +74,7 @@ pub(crate) struct OpenLane {
     pub(crate) source: TaskQueue,
     pub(crate) metrics: QueueMetrics,
     pub(crate) pace: Pace,
+    pub(crate) retries: Retries,
     blocked: AtomicBool,
 }
 
@@ -188,6 +190,7 @@ impl Lane {
                         queue,
                         source,
                         pace: Pace::default(),
+                        retries: Retries::default(),
                         blocked: AtomicBool::new(false),
                     }));
                 }

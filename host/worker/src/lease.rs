@@ -2,7 +2,7 @@
 //!
 //! One loop for all tasks of the host, so that a task of a millisecond costs no timer. A task whose last
 //! confirmation is older than the server's patience may run elsewhere by now: its result may still be written,
-//! because the first one counts, but nothing else may be said about it.
+//! because the first one counts, but nothing else may be said about it, and no later sign of life changes that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,7 @@ pub(crate) struct Lease {
     /// Milliseconds from `began` to the call that was confirmed last.
     confirmed_ms: AtomicU64,
     cancelled: AtomicBool,
+    has_checkpoint: AtomicBool,
     /// Wakes who waits for it to be cancelled.
     told: Notify,
 }
@@ -43,6 +44,16 @@ impl Lease {
     /// Whether the task cannot have gone to another host.
     pub(crate) fn holds(&self) -> bool {
         self.age() < ACK_WAIT
+    }
+
+    /// Notes that the task has a checkpoint.
+    pub(crate) fn leaves_checkpoint(&self) {
+        self.has_checkpoint.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the task may have a checkpoint, which goes with its end. Of one that was delivered before, nobody knows.
+    pub(crate) fn may_have_checkpoint(&self) -> bool {
+        self.has_checkpoint.load(Ordering::Relaxed) || self.delivery.delivered() > 1
     }
 
     /// Whether its task was cancelled.
@@ -74,10 +85,13 @@ impl Lease {
     async fn keep(&self) {
         let asked = self.began.elapsed();
         match self.delivery.in_progress().await {
-            Ok(()) => {
+            // JetStream confirms it for a task that another host has by now, too. That it cannot be so follows only from
+            // an answer that came before its patience was over.
+            Ok(()) if self.holds() => {
                 let asked = u64::try_from(asked.as_millis()).unwrap_or(u64::MAX);
                 self.confirmed_ms.store(asked, Ordering::Relaxed);
             }
+            Ok(()) => {}
             Err(error) => {
                 tracing::warn!(subject = %saggar_model::escape_and_cut(self.delivery.subject(), 256), %error,
                     "a sign of life was not confirmed");
@@ -107,6 +121,7 @@ impl Leases {
             began: Instant::now(),
             confirmed_ms: AtomicU64::new(0),
             cancelled: AtomicBool::new(false),
+            has_checkpoint: AtomicBool::new(false),
             told: Notify::new(),
         });
         let key = self.lock().insert(lease.clone());
@@ -129,7 +144,8 @@ impl Leases {
             let due: Vec<_> = self
                 .lock()
                 .iter()
-                .filter(|(_, lease)| lease.age() >= KEEP_AFTER)
+                // One that was lost stays lost: a sign of life would speak for the host that has the task now.
+                .filter(|(_, lease)| lease.holds() && lease.age() >= KEEP_AFTER)
                 .map(|(_, lease)| lease.clone())
                 .collect();
             stream::iter(due).for_each_concurrent(AT_ONCE, |lease| async move { lease.keep().await }).await;

@@ -15,6 +15,7 @@ mod leader;
 mod lease;
 mod metrics;
 mod pace;
+mod retries;
 mod roster;
 mod runner;
 pub mod scheduler;

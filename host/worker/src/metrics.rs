@@ -80,6 +80,7 @@ pub struct Metrics {
     pending: Family<QueueLabels, Gauge>,
     repeated: Family<QueueLabels, Counter>,
     lost_leases: Family<QueueLabels, Counter>,
+    retries_over_budget: Family<QueueLabels, Counter>,
     suspects: Family<SuspectLabels, Counter>,
     denials: Family<DenialLabels, Counter>,
     settled: Counter,
@@ -108,6 +109,7 @@ impl Metrics {
             pending: Family::default(),
             repeated: Family::default(),
             lost_leases: Family::default(),
+            retries_over_budget: Family::default(),
             suspects: Family::default(),
             denials: Family::default(),
             settled: Counter::default(),
@@ -135,6 +137,11 @@ impl Metrics {
             "lost_leases",
             "Attempts whose task went to another host meanwhile",
             metrics.lost_leases.clone(),
+        );
+        registry.register(
+            "retries_over_budget",
+            "Retries that wait longer because too many tasks of their queue fail",
+            metrics.retries_over_budget.clone(),
         );
         registry.register(
             "suspects",
@@ -211,6 +218,7 @@ impl Metrics {
             pending: self.pending.get_or_create_owned(&labels),
             repeated: self.repeated.get_or_create_owned(&labels),
             lost_leases: self.lost_leases.get_or_create_owned(&labels),
+            retries_over_budget: self.retries_over_budget.get_or_create_owned(&labels),
             settled: self.settled.clone(),
             labels,
         }))
@@ -231,6 +239,7 @@ struct Handles {
     pending: Gauge,
     repeated: Counter,
     lost_leases: Counter,
+    retries_over_budget: Counter,
     settled: Counter,
     /// Most queues never have one, so that each is made when it is counted.
     denials: Family<DenialLabels, Counter>,
@@ -277,6 +286,11 @@ impl QueueMetrics {
     /// A task was recorded and acknowledged.
     pub(crate) fn settled(&self) {
         self.0.settled.inc();
+    }
+
+    /// A failed task waits longer for its next attempt than its policy says.
+    pub(crate) fn retry_over_budget(&self) {
+        self.0.retries_over_budget.inc();
     }
 
     /// A task went to another host while it ran here.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rand::Rng as _;
 use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, ResultWriter, Results, States};
 use saggar_model::{
-    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskResult,
-    settle,
+    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskRef,
+    TaskResult, settle,
 };
 
 use crate::finish::Finishing;
@@ -82,7 +82,7 @@ impl Ended {
             Settlement::Finish => self.finishing(None).insist().await,
             Settlement::DeadLetter => self.dead_letter().await,
             Settlement::Retry { after } => {
-                let after = after.min(NAK_DELAY_MAX);
+                let after = self.within_budget(after).min(NAK_DELAY_MAX);
                 if self.held.runner.spec.events {
                     self.publish_retrying(after);
                 }
@@ -90,6 +90,16 @@ impl Ended {
             }
             Settlement::GiveBack { after } => self.give_back(after.min(NAK_DELAY_MAX)).await,
         }
+    }
+
+    /// When the task is tried again: later than its policy says if too many others are, too.
+    fn within_budget(&self, after: Duration) -> Duration {
+        let Held { lane, runner, .. } = &self.held;
+        if lane.retries.allow_another() {
+            return after;
+        }
+        lane.metrics.retry_over_budget();
+        after.max(runner.spec.retry.delay_over_budget(rand::rng().random()))
     }
 
     async fn dead_letter(self) {
@@ -248,9 +258,17 @@ pub(crate) async fn complete(
     } else if stored.sequence != lease.delivery.stream_sequence() {
         lane.metrics.repeated();
     }
+    clear_checkpoint(lane, &stored.task).await;
     lease.delivery.ack().await.map_err(|_| Unsettled)?;
     forget(lane, lease, task).await;
     Ok(())
+}
+
+/// Removes where a finished task had come. What stays behind ends by itself.
+pub(crate) async fn clear_checkpoint(lane: &OpenLane, task: &TaskRef) {
+    if let Err(error) = lane.host.stores.checkpoints(&lane.tenant).clear(task).await {
+        tracing::warn!(tenant = %lane.tenant, %task, %error, "the checkpoint of a finished task stays behind");
+    }
 }
 
 /// Removes what a finished task has been through: the host that stored its result was lost before it could.

@@ -1,11 +1,15 @@
 //! A tenant's stores in JetStream, as the sandbox asks for them: the two crates do not know each other, and agree on
 //! every word.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use saggar_jetstream as jetstream;
-use saggar_model::{Condition, NamePage, ObjectFacts, StoreError, StoreKey, StoreName, Versioned};
-use saggar_sandbox::{Blobs, Download, KeyValue, Upload};
+use saggar_model::{Condition, NamePage, ObjectFacts, StoreError, StoreKey, StoreName, TaskRef, Versioned};
+use saggar_sandbox::{Blobs, Checkpoint, Download, KeyValue, Upload};
+
+use crate::lease::Lease;
 
 /// The tenant's keys and values.
 pub(crate) struct TenantKv(pub(crate) jetstream::Kv);
@@ -32,6 +36,30 @@ impl KeyValue for TenantKv {
 
     async fn keys(&self, bucket: &StoreName, after: u64) -> Result<NamePage, StoreError> {
         self.0.keys(bucket, after).await
+    }
+}
+
+/// Where a task had come.
+pub(crate) struct TaskCheckpoint {
+    pub(crate) store: jetstream::Checkpoints,
+    pub(crate) task: TaskRef,
+    pub(crate) lease: Arc<Lease>,
+}
+
+#[async_trait]
+impl Checkpoint for TaskCheckpoint {
+    async fn load(&self) -> Result<Option<Bytes>, StoreError> {
+        let found = self.store.load(&self.task).await?;
+        if found.is_some() {
+            self.lease.leaves_checkpoint();
+        }
+        Ok(found)
+    }
+
+    async fn save(&self, state: Bytes) -> Result<(), StoreError> {
+        // Also where it fails: it may have been stored.
+        self.lease.leaves_checkpoint();
+        self.store.save(&self.task, state).await
     }
 }
 

@@ -165,6 +165,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
+            lane.retries.started(attempt);
             let mut running = pin!(run(&held, plugin, attempt));
             let mut polls = 0;
             let running = poll_fn(|context| {

@@ -11,14 +11,18 @@ use futures::future::BoxFuture;
 use http::Response;
 use saggar_egress::Outbound;
 use saggar_jetstream::Events;
-use saggar_model::{Capability, EventKind, HttpFailure, QueueName, Task, TaskId, TenantName, escape};
-use saggar_sandbox::{Blobs, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services};
+use saggar_model::{
+    Capability, EventKind, HttpFailure, QueueName, Task, TaskId, TaskRef, TenantName, escape,
+};
+use saggar_sandbox::{
+    Blobs, Checkpoint, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services,
+};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::lane::OpenLane;
 use crate::lease::Lease;
-use crate::stores::{TenantBlobs, TenantKv};
+use crate::stores::{TaskCheckpoint, TenantBlobs, TenantKv};
 
 /// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
 const ON_THEIR_WAY: usize = 1024;
@@ -123,6 +127,15 @@ impl Services for Watcher {
 
     fn blobs(&self) -> Option<Arc<dyn Blobs>> {
         Some(Arc::new(TenantBlobs(self.lane.host.stores.blobs(&self.lane.tenant))))
+    }
+
+    fn checkpoint(&self) -> Option<Arc<dyn Checkpoint>> {
+        let OpenLane { host, tenant, queue, .. } = &*self.lane;
+        Some(Arc::new(TaskCheckpoint {
+            store: host.stores.checkpoints(tenant),
+            task: TaskRef { queue: queue.clone(), id: self.task.clone() },
+            lease: self.lease.clone(),
+        }))
     }
 
     fn http(&self, call: HttpCall) -> BoxFuture<'static, Result<Response<HttpBody>, HttpFailure>> {

@@ -62,6 +62,15 @@ pub fn headers() -> Vec<(String, String)> {
     host::headers()
 }
 
+/// What an earlier attempt of this task kept last with [`progress::save_checkpoint`](crate::progress::save_checkpoint):
+/// where to go on from. `None` in the first attempt. To be asked before this attempt keeps one of its own.
+///
+/// An attempt whose checkpoint cannot be read is ended by the host, and not counted.
+#[must_use]
+pub fn checkpoint() -> Option<Vec<u8>> {
+    host::checkpoint()
+}
+
 /// The time until the wall limit ends this attempt, in whole milliseconds; zero when it is due. Plan with it but do
 /// not rely on it: a drain or a cancellation can come earlier.
 #[must_use]

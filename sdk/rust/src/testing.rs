@@ -52,6 +52,8 @@ pub struct Context {
     pub(crate) config: BTreeMap<String, String>,
     pub(crate) deadline: Duration,
     pub(crate) cancelled: bool,
+    pub(crate) checkpoint: Option<Vec<u8>>,
+    pub(crate) checkpoints: Rc<RefCell<Vec<Vec<u8>>>>,
     pub(crate) reports: Rc<RefCell<Vec<Report>>>,
     pub(crate) logs: Rc<RefCell<Vec<Log>>>,
     pub(crate) kv: bool,
@@ -90,6 +92,8 @@ impl Context {
             config: BTreeMap::new(),
             deadline: DEFAULT_TIMEOUT,
             cancelled: false,
+            checkpoint: None,
+            checkpoints: Rc::default(),
             reports: Rc::default(),
             logs: Rc::default(),
             kv: true,
@@ -171,6 +175,13 @@ impl Context {
         self
     }
 
+    /// Sets what an earlier attempt kept last. Without it this is the first attempt, or none kept anything.
+    #[must_use]
+    pub fn checkpoint(mut self, kept: impl Into<Vec<u8>>) -> Self {
+        self.checkpoint = Some(kept.into());
+        self
+    }
+
     /// Takes the grant `kv` away, without which no bucket can be opened.
     #[must_use]
     pub fn without_kv(mut self) -> Self {
@@ -207,6 +218,12 @@ impl Context {
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         self.reports.borrow().clone()
+    }
+
+    /// The checkpoints kept so far, oldest first: all of them, where a host has the last. Keeping one takes no time.
+    #[must_use]
+    pub fn checkpoints(&self) -> Vec<Vec<u8>> {
+        self.checkpoints.borrow().clone()
     }
 
     /// The messages logged so far, oldest first: those of the level that [`set_level`](crate::logging::set_level)
@@ -290,6 +307,19 @@ mod tests {
             assert_eq!(config::get("weight"), Ok(None));
             assert_eq!(config::all().unwrap().len(), 2);
         });
+    }
+
+    #[test]
+    fn checkpoints_are_kept_in_order_and_one_that_is_too_large_is_refused() {
+        let task = Context::new().checkpoint("3");
+        task.run(|| {
+            assert_eq!(context::checkpoint().as_deref(), Some(&b"3"[..]));
+            progress::save_checkpoint(b"4").unwrap();
+            let refused = progress::save_checkpoint(&vec![0; (1 << 20) + 1]).unwrap_err();
+            assert_eq!(refused, progress::CheckpointError::TooLarge(1 << 20));
+        });
+        assert_eq!(task.checkpoints(), [b"4"]);
+        assert_eq!(Context::new().run(context::checkpoint), None);
     }
 
     #[test]

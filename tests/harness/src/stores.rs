@@ -15,6 +15,7 @@ pub const QUOTA: Quota = Quota {
     bytes: 64 << 20,
     results: 64 << 20,
     dead: 4 << 20,
+    checkpoints: Quota::STORE_MIN,
     kv: Quota::STORE_MIN,
     blobs: Quota::STORE_MIN,
 };

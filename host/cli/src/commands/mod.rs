@@ -16,5 +16,6 @@ pub mod run;
 pub mod task;
 pub mod task_cancel;
 pub mod task_list;
+pub mod task_logs;
 pub mod tenant;
 pub mod test;

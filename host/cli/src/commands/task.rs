@@ -11,7 +11,7 @@ use saggar_model::{
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
-use crate::commands::{task_cancel, task_list};
+use crate::commands::{task_cancel, task_list, task_logs};
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
@@ -67,6 +67,10 @@ enum Command {
         #[arg(required = true)]
         tasks: Vec<TaskRef>,
     },
+    /// Show what a task says: live with --follow, and otherwise what is kept of a failure.
+    #[command(after_help = "Examples:\n  saggar task logs thumbnail/order-17 --follow\n  \
+                            saggar task logs thumbnail/order-17")]
+    Logs(task_logs::Arguments),
     /// List tasks that wait or run; with --results, those that ended last.
     #[command(after_help = "Examples:\n  saggar task ls\n  saggar task ls thumbnail --results --limit 100")]
     Ls(task_list::Arguments),
@@ -161,6 +165,10 @@ pub async fn execute(
         Command::Cancel { tasks } => {
             let nats = connection::connect(flags, console).await?;
             task_cancel::execute(&nats, &tenant, tasks, console).await
+        }
+        Command::Logs(arguments) => {
+            let nats = connection::connect(flags, console).await?;
+            task_logs::execute(arguments, &nats, &tenant, console).await
         }
         Command::Ls(arguments) => {
             let nats = connection::connect(flags, console).await?;
@@ -285,7 +293,8 @@ fn advice_on(state: TaskState, task: &TaskRef) -> String {
     }
 }
 
-fn missing(tenant: &TenantName, task: &TaskRef) -> Failure {
+/// What to say when there is no such task.
+pub fn missing(tenant: &TenantName, task: &TaskRef) -> Failure {
     Failure::new(
         Kind::NotFound,
         format!("tenant {tenant} has no task {task}: it is not in its queue, and no result is kept"),
@@ -293,14 +302,26 @@ fn missing(tenant: &TenantName, task: &TaskRef) -> Failure {
     .advice("See `saggar task ls`, `saggar task ls --results` and `saggar queue ls`.")
 }
 
-async fn result(nats: &Nats, tenant: &TenantName, task: &TaskRef) -> Result<Option<StoredResult>, Failure> {
+/// A task's result, if it has one.
+///
+/// # Errors
+/// There is no such tenant, or NATS does not answer.
+pub async fn result(
+    nats: &Nats,
+    tenant: &TenantName,
+    task: &TaskRef,
+) -> Result<Option<StoredResult>, Failure> {
     match Results::new(nats).get(tenant, &task.queue, &task.id).await {
         Ok(found) => Ok(found),
         Err(error) => Err(connection::explain(nats, tenant, error.into()).await),
     }
 }
 
-async fn state(
+/// Where a task without a result is; nothing if it is nowhere.
+///
+/// # Errors
+/// NATS does not answer.
+pub async fn state(
     nats: &Nats,
     tenant: &TenantName,
     task: &TaskRef,

@@ -31,7 +31,7 @@ struct State {
 impl Blobs {
     /// Looks for what is left behind, unless it was looked for a short while ago. Nobody waits for it.
     pub(super) fn sweep_if_due(&self) {
-        if self.stores.sweep_is_due(&self.tenant) {
+        if self.stores.sweep_is_due(&self.name) {
             let blobs = self.clone();
             tokio::spawn(async move {
                 let tenant = &blobs.tenant;

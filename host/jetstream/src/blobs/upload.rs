@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use saggar_model::{STORE_TRIES_MAX, StoreError, StoreKey, StoreKind, StoreName};
+use saggar_model::{STORE_TRIES_MAX, StoreError, StoreKey, StoreName};
 use sha2::{Digest as _, Sha256};
 
 use super::Blobs;
@@ -115,13 +115,13 @@ impl Upload {
         let store = |chunk| blobs.stores.nats().store(DOING, subject.clone(), None, chunk);
         let stored = match store(chunk.clone()).await {
             Err(RequestError::NoResponders { .. }) => {
-                blobs.stores.make(&blobs.tenant, StoreKind::Blobs).await?;
+                blobs.stores.make(&blobs.tenant, blobs.kind).await?;
                 store(chunk).await
             }
             stored => stored,
         };
         let failed = stored.err().map(|error| blobs.failed(error));
-        if failed == Some(StoreError::Full(StoreKind::Blobs)) {
+        if failed == Some(StoreError::Full(blobs.kind)) {
             blobs.sweep_if_due();
         }
         failed.map_or(Ok(()), Err)

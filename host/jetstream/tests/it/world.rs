@@ -108,6 +108,7 @@ pub fn record(queues: &[(&str, u32)]) -> TenantRecord {
                 dead: 4 << 20,
                 kv: 2 << 20,
                 blobs: 4 << 20,
+                checkpoints: 2 << 20,
             },
             queues: queues
                 .iter()

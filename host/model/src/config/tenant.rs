@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::{Ceilings, Limits, QueueName, QueueSpec, Quota, RetryPolicy, TenantSpec};
+use crate::{Ceilings, Consequence, Limits, Outcome, QueueName, QueueSpec, Quota, RetryPolicy, TenantSpec};
 
 use super::grants::read_grants;
 use super::problem::Problems;
@@ -44,12 +44,13 @@ fn read_quota(mut section: Section) -> Quota {
     let dead = size("dead", default.dead, Quota::BYTES_MIN);
     let kv = size("kv", default.kv, Quota::STORE_MIN);
     let blobs = size("blobs", default.blobs, Quota::STORE_MIN);
+    let checkpoints = size("checkpoints", default.checkpoints, Quota::STORE_MIN);
     let tasks = section.or("tasks", default.tasks);
     if tasks == 0 || i64::try_from(tasks).is_err() {
         section.problem("tasks", "must be from 1 to 2^63 - 1");
     }
     section.finish();
-    Quota { tasks, bytes, results, dead, kv, blobs }
+    Quota { tasks, bytes, results, dead, kv, blobs, checkpoints }
 }
 
 fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<QueueName, QueueSpec>) {
@@ -125,12 +126,31 @@ fn read_retry(mut section: Section) -> RetryPolicy {
         base: section.or("base", Duration::from_secs_f64(default.base)).as_secs_f64(),
         factor: section.or("factor", default.factor),
         cap: section.or("cap", Duration::from_secs_f64(default.cap)).as_secs_f64(),
+        on: read_consequences(&mut section),
     };
     for (key, objection) in retry.objections() {
         section.problem(key, objection);
     }
     section.finish();
     retry
+}
+
+/// `on = { trapped = "dead-letter" }`.
+fn read_consequences(section: &mut Section) -> BTreeMap<Outcome, Consequence> {
+    let written: BTreeMap<String, String> = section.or("on", BTreeMap::new());
+    let mut read = BTreeMap::new();
+    for (outcome, consequence) in written {
+        let known = [Consequence::Retry, Consequence::DeadLetter];
+        let consequence = known.into_iter().find(|known| known.as_str() == consequence);
+        match (outcome.parse::<Outcome>(), consequence) {
+            (Ok(outcome), Some(consequence)) => drop(read.insert(outcome, consequence)),
+            (Err(unknown), _) => section.problem("on", format!("names one that is none: {unknown}")),
+            (Ok(_), None) => {
+                section.problem("on", format!("`{outcome}` must be \"retry\" or \"dead-letter\""));
+            }
+        }
+    }
+    read
 }
 
 #[cfg(test)]
@@ -148,7 +168,7 @@ mod tests {
 [tenant]
 name = "acme"
 weight = 1
-quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB", kv = "64MiB", blobs = "1GiB" }
+quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB", kv = "64MiB", blobs = "1GiB", checkpoints = "256MiB" }
 
 [[queue]]
 name = "thumbnail"
@@ -183,7 +203,7 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
         let problems = parse(
             "[tenant]\nname = 'Acme'\nquota = { results = '1KiB', kv = '1MiB' }\n[[queue]]\nname = 'q'\nplugin = 'p'\n\
              concurrency = 0\nresults_ttl = '5m'\ncancel_grace = '6m'\nlimits = { fuel = 0, memory = '64GiB', timeout = '-1s' }\n\
-             retry = { attempts = 0 }\nconcurency = 1\n[[queue]]\nplugin = 'p@1'\n",
+             retry = { attempts = 0, on = { crashed = 'retry', trapped = 'never', expired = 'retry' } }\nconcurency = 1\n[[queue]]\nplugin = 'p@1'\n",
         )
         .unwrap_err()
         .to_string();
@@ -199,6 +219,9 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
             "`queue.limits.memory` is 64.0 GiB, more than",
             "`queue.limits.timeout` is not a duration",
             "`queue.retry.attempts`",
+            "`queue.retry.on` names one that is none: `crashed` is not an outcome",
+            "`queue.retry.on` `trapped` must be",
+            "`queue.retry.on` cannot change what follows from `expired`",
             "`queue.concurency` is not known; did you mean `concurrency`?",
             "line 13: `queue.name` is missing",
         ] {

@@ -2,7 +2,10 @@
 
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::bindings::saggar::task::context::Host;
+use crate::crash::HostFault;
 use crate::state::State;
 
 impl Host for State {
@@ -50,5 +53,19 @@ impl Host for State {
         self.charges.call();
         let left = self.deadline.saturating_duration_since(Instant::now());
         u64::try_from(left.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    async fn checkpoint(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
+        self.charges.call();
+        self.charges.requests(1);
+        if self.resumes_from.is_none() {
+            let Some(store) = self.services.checkpoint() else { return Ok(None) };
+            // A guest that is told of none begins anew, and would write over what it had.
+            let found = store.load().await.map_err(|error| HostFault(format!("its checkpoint: {error}")))?;
+            self.resumes_from = Some(found);
+        }
+        let found = self.resumes_from.clone().flatten();
+        self.charges.bytes(found.as_ref().map_or(0, Bytes::len));
+        Ok(found.map(Vec::from))
     }
 }

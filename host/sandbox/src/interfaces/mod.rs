@@ -26,6 +26,10 @@ pub(crate) mod bindings {
     wasmtime::component::bindgen!({
         path: "../../wit",
         world: "plugin",
+        imports: {
+            "saggar:task/context.checkpoint": async | trappable,
+            "saggar:task/progress.save-checkpoint": async,
+        },
         exports: { default: async },
         with: {
             "wasi:io": wasmtime_wasi::p2::bindings::io,

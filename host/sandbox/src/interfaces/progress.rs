@@ -1,13 +1,19 @@
-//! `saggar:task/progress`: how far a guest is, at most once a second, and whether it should stop.
+//! `saggar:task/progress`: how far a guest is and where it could go on, each at most once a second, and whether it should
+//! stop.
 
 use std::time::{Duration, Instant};
 
-use super::bindings::saggar::task::progress::Host;
+use saggar_model::{CHECKPOINT_INTERVAL, CHECKPOINT_MAX_BYTES, StoreError};
+
+use super::bindings::saggar::task::progress::{CheckpointError, Host};
 use crate::services::Services;
 use crate::state::State;
 
 /// Watching is for people; more often than this nobody can read it.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// To keep a checkpoint takes its content, its description and the removal of the one before.
+const CHECKPOINT_REQUESTS: usize = 3;
 
 /// A message is one line on a screen, not a document.
 const MESSAGE_MAX_BYTES: usize = 1024;
@@ -17,6 +23,8 @@ const MESSAGE_MAX_BYTES: usize = 1024;
 pub(crate) struct Progress {
     passed_on: Option<Instant>,
     waiting: Option<(Option<f64>, String)>,
+    /// When the last checkpoint was kept.
+    kept: Option<Instant>,
 }
 
 impl Progress {
@@ -52,6 +60,31 @@ impl Host for State {
     fn cancelled(&mut self) -> bool {
         self.charges.call();
         self.services.cancelled()
+    }
+
+    async fn save_checkpoint(&mut self, state: Vec<u8>) -> Result<(), CheckpointError> {
+        self.charges.call();
+        self.charges.requests(CHECKPOINT_REQUESTS);
+        self.charges.bytes(state.len());
+        if state.len() > CHECKPOINT_MAX_BYTES {
+            return Err(CheckpointError::TooLarge(CHECKPOINT_MAX_BYTES as u64));
+        }
+        if let Some(last) = self.progress.kept {
+            tokio::time::sleep_until((last + CHECKPOINT_INTERVAL).into()).await;
+        }
+        self.progress.kept = Some(Instant::now());
+        let Some(store) = self.services.checkpoint() else { return Ok(()) };
+        store.save(state.into()).await.map_err(CheckpointError::from)
+    }
+}
+
+impl From<StoreError> for CheckpointError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full(_) => Self::Full,
+            StoreError::TooLarge { most, .. } => Self::TooLarge(most),
+            _ => Self::Unavailable,
+        }
     }
 }
 

@@ -11,7 +11,11 @@ use crate::config::ConfigError;
 #[cfg(feature = "http")]
 use crate::http::{Failure, Request, Response};
 use crate::logging::Level;
+use crate::progress::CheckpointError;
 use crate::testing::{Context, Log, Report};
+
+/// As much as a host keeps.
+const CHECKPOINT_MAX_BYTES: usize = 1 << 20;
 
 thread_local! {
     static CURRENT: RefCell<Option<Context>> = const { RefCell::new(None) };
@@ -80,6 +84,18 @@ pub(crate) fn headers() -> Vec<(String, String)> {
 
 pub(crate) fn deadline() -> Duration {
     ask(|context| context.deadline)
+}
+
+pub(crate) fn checkpoint() -> Option<Vec<u8>> {
+    ask(|context| context.checkpoint.clone())
+}
+
+pub(crate) fn save_checkpoint(state: &[u8]) -> Result<(), CheckpointError> {
+    if state.len() > CHECKPOINT_MAX_BYTES {
+        return Err(CheckpointError::TooLarge(CHECKPOINT_MAX_BYTES as u64));
+    }
+    ask(|context| context.checkpoints.borrow_mut().push(state.to_vec()));
+    Ok(())
 }
 
 pub(crate) fn config(key: &str) -> Result<Option<String>, ConfigError> {

@@ -15,6 +15,7 @@ use bindings::wasi::logging::logging;
 
 use crate::config::ConfigError;
 use crate::logging::Level;
+use crate::progress::CheckpointError;
 use crate::{Error, Kind, Output};
 
 /// Written by `wit-bindgen` from the files in `wit/`.
@@ -35,9 +36,9 @@ pub mod bindings {
 #[macro_export]
 macro_rules! export_handler {
     ($handle:ident) => {
-        struct Exported;
+        struct SaggarExport;
 
-        impl $crate::expansion::bindings::exports::saggar::task::handler::Guest for Exported {
+        impl $crate::expansion::bindings::exports::saggar::task::handler::Guest for SaggarExport {
             fn handle(
                 payload: ::std::vec::Vec<u8>,
             ) -> ::std::result::Result<
@@ -48,7 +49,7 @@ macro_rules! export_handler {
             }
         }
 
-        $crate::expansion::bindings::export_world!(Exported);
+        $crate::expansion::bindings::export_world!(SaggarExport);
     };
 }
 
@@ -103,6 +104,18 @@ pub(crate) fn headers() -> Vec<(String, String)> {
 
 pub(crate) fn deadline() -> Duration {
     Duration::from_millis(context::deadline_ms())
+}
+
+pub(crate) fn checkpoint() -> Option<Vec<u8>> {
+    context::checkpoint()
+}
+
+pub(crate) fn save_checkpoint(state: &[u8]) -> Result<(), CheckpointError> {
+    progress::save_checkpoint(state).map_err(|error| match error {
+        progress::CheckpointError::TooLarge(most) => CheckpointError::TooLarge(most),
+        progress::CheckpointError::Full => CheckpointError::Full,
+        progress::CheckpointError::Unavailable => CheckpointError::Unavailable,
+    })
 }
 
 pub(crate) fn config(key: &str) -> Result<Option<String>, ConfigError> {
