@@ -28,4 +28,5 @@ mod settlement;
 mod signing;
 mod stores;
 mod suspects;
+mod time;
 mod walls;

@@ -11,6 +11,7 @@ pub mod host;
 pub mod plugin;
 pub mod queue;
 pub mod run;
+pub mod schedule;
 pub mod task;
 pub mod task_list;
 pub mod tenant;
