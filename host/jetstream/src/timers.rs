@@ -220,14 +220,13 @@ impl Timers {
                 .map(|room| room.take(bytes))
         };
         let taken = known(&mut self.rooms());
-        let fits = match taken {
-            Some(fits) => fits,
-            None => {
-                let mut room = self.room(tenant).await?;
-                let fits = room.take(bytes);
-                self.rooms().insert(tenant.clone(), room);
-                fits
-            }
+        let fits = if let Some(fits) = taken {
+            fits
+        } else {
+            let mut room = self.room(tenant).await?;
+            let fits = room.take(bytes);
+            self.rooms().insert(tenant.clone(), room);
+            fits
         };
         if fits { Ok(()) } else { Err(TimerError::Full { tenant: tenant.clone() }) }
     }

@@ -4,12 +4,13 @@
 //! schedule's name and the time it was due, so that whoever decides again decides the same.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::{TimeZone, TimeZoneDatabase};
 use serde::{Deserialize, Serialize};
 
 use crate::{QueueName, ScheduleName, TaskId};
@@ -23,6 +24,9 @@ pub const CATCH_UP_MAX: usize = 100;
 
 /// The most bytes that the payload of a scheduled task may have; hosts read the records of all schedules now and then.
 pub const SCHEDULE_PAYLOAD_MAX: usize = 64 * 1024;
+
+/// The zones of this release, and not those of the machine: all hosts decide the same.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 /// What becomes of a task that is due while the one before it has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -220,7 +224,7 @@ impl Schedule {
             given: shown(&self.cron),
             reason: error.to_string().trim_end_matches('.').to_owned(),
         })?;
-        let zone = TimeZone::get(&self.zone).map_err(|_| ScheduleError::Zone { given: shown(&self.zone) })?;
+        let zone = ZONES.get(&self.zone).map_err(|_| ScheduleError::Zone { given: shown(&self.zone) })?;
         Ok((cron, zone))
     }
 }

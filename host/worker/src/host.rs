@@ -264,7 +264,8 @@ impl Host {
             }
         }
         let _ = leader.await;
-        let _ = pump.await;
+        // What it was about to move is delivered again.
+        let _ = tokio::time::timeout(SETTLE, pump).await;
         membership.leave().await;
         if let Err(error) = shared.nats.flush(FLUSH).await {
             tracing::warn!(%error, "what was said last may not have reached NATS");

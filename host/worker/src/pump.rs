@@ -43,7 +43,11 @@ pub(crate) async fn pump(host: Arc<Shared>) {
             () = host.leaving.cancelled() => break,
             _ = look.tick() => {}
         }
-        match host.records.timers.tenants().await {
+        let found = tokio::select! {
+            () = host.leaving.cancelled() => break,
+            found = host.records.timers.tenants() => found,
+        };
+        match found {
             Ok(tenants) => {
                 pumps.retain(|_, pump| !pump.is_finished());
                 for tenant in tenants {

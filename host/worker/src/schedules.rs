@@ -6,6 +6,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures::StreamExt as _;
+use futures::stream;
 use saggar_jetstream::{
     Expected, Lease, Nats, NewTask, PublishError, RecordsError, RequestError, Results, Schedules,
     SchedulesError, StoredSchedule, Tasks, Timers,
@@ -17,6 +19,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How often all records are read again. A schedule that was just added is kept from then on.
 const READ_AGAIN: Duration = Duration::from_secs(5);
+
+/// Schedules decided at once: one that waits for an answer keeps few others waiting.
+const AT_ONCE: usize = 32;
 
 /// A task that was due longer ago than this may have been made by another leader, and its message id be forgotten.
 const REMEMBERED: Duration = Duration::from_mins(1);
@@ -45,12 +50,14 @@ pub(crate) async fn keep(nats: &Nats, lease: &Lease) {
                 }
                 Err(error) => tracing::debug!(%error, "the schedules could not be read"),
             },
-            _ = look.tick() => for stored in &mut known {
-                let now = SystemTime::now();
-                let due = stored.schedule.due(now);
-                if due != Due::default() && lease.is_leader() {
-                    keeper.decide(stored, now).await;
-                }
+            _ = look.tick() => {
+                let deciding = stream::iter(&mut known).for_each_concurrent(AT_ONCE, async |stored| {
+                    let now = SystemTime::now();
+                    if stored.schedule.due(now) != Due::default() && lease.is_leader() {
+                        keeper.decide(stored, now).await;
+                    }
+                });
+                deciding.await;
             }
         }
     }

@@ -47,7 +47,7 @@ enum Command {
     #[command(after_help = "Examples:\n  saggar task submit hello '{\"name\":\"Ada\"}' --wait\n  \
                             saggar task submit thumbnail --file photo.jpg --id order-17 --unique --wait > thumbnail.jpg\n  \
                             saggar task submit remind '{\"user\":7}' --in 10m")]
-    Submit(Submit),
+    Submit(Box<Submit>),
     /// Show a task's result, or where the task is.
     #[command(after_help = "Example:\n  saggar task get thumbnail/order-17 > thumbnail.jpg")]
     Get {
@@ -91,7 +91,13 @@ struct Submit {
     unique: bool,
 
     /// Run it so much later, for example 10m; a year at most.
-    #[arg(long = "in", value_name = "DURATION", value_parser = later::delay, conflicts_with = "at")]
+    #[arg(
+        long = "in",
+        value_name = "DURATION",
+        value_parser = later::delay,
+        conflicts_with = "at",
+        allow_hyphen_values = true
+    )]
     after: Option<Duration>,
 
     /// Run it at this time, for example 2030-01-31T12:00:00Z; a time that has passed is now.
@@ -151,8 +157,8 @@ pub async fn execute(
             let due = later::due(submit.after, submit.at);
             let nats = connection::connect(flags, console).await?;
             match due {
-                None => execute_submit(&nats, &tenant, submit, task, console).await,
-                Some(due) => execute_delayed(&nats, &tenant, submit, task, due, console).await,
+                None => execute_submit(&nats, &tenant, *submit, task, console).await,
+                Some(due) => execute_delayed(&nats, &tenant, *submit, task, due, console).await,
             }
         }
         Command::Get { task } => {
