@@ -44,12 +44,13 @@ pub fn due(after: Option<Duration>, at: Option<Timestamp>) -> Option<SystemTime>
 /// The timer of a task. Without an id the task is called `delayed-` and a number drawn at random.
 ///
 /// # Errors
-/// Never: the names it draws are names.
+/// A header is none that a publisher may set.
 pub fn timer(queue: &QueueName, task: NewTask, due: SystemTime) -> Result<NewTimer, Failure> {
     let unnamed = |error| Failure::new(Kind::Internal, error);
     let name: TimerName = format!("{:032x}", rand::random::<u128>()).parse().map_err(unnamed)?;
     let drawn = || TaskId::published(&format!("delayed-{:016x}", rand::random::<u64>()));
     let NewTask { id, payload, headers, message_id, unique: _ } = task;
+    saggar_jetstream::check_headers(&headers)?;
     let id = id.map_or_else(drawn, Ok).map_err(unnamed)?;
     Ok(NewTimer { queue: queue.clone(), id, name, due, payload, headers, ticket: None, message_id })
 }

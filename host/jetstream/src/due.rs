@@ -7,12 +7,12 @@
 use std::time::SystemTime;
 
 use async_nats::header::NATS_MESSAGE_ID;
-use saggar_model::{DeadLetter, Subjects, TenantName, TimerSubject, header_name, parse_time};
+use saggar_model::{Subjects, TenantName, TimerSubject, header_name, parse_time};
 
 use crate::api::{RequestError, code};
 use crate::headers::Headers;
 use crate::records::Results;
-use crate::tasks::publishers_headers;
+use crate::timers::carried;
 use crate::{Delivery, Nats, RecordsError, Timers};
 
 /// How a task came into its queue.
@@ -97,8 +97,7 @@ impl Timers {
     }
 
     fn headers(timer: &TimerSubject, due: &Delivery) -> Headers {
-        // They were the publisher's when the timer was set, so that none is refused here.
-        let mut headers = publishers_headers(&DeadLetter::publishers(due.headers())).unwrap_or_default();
+        let mut headers = carried(due.headers());
         headers.set(header_name::TIMER, timer.name.to_string());
         if let Some(ticket) = header(due, header_name::STATE) {
             headers.set(header_name::STATE, ticket.to_owned());

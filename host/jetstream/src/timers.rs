@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
 use saggar_model::{
-    QueueName, Quota, Subjects, TaskId, TenantName, Ticket, TimerName, TimerSubject, format_time,
+    DeadLetter, QueueName, Quota, Subjects, TaskId, TenantName, Ticket, TimerName, TimerSubject, format_time,
     header_name, parse_time,
 };
 use serde::Deserialize;
@@ -19,11 +19,10 @@ use serde_json::json;
 
 use crate::api::RequestError;
 use crate::direct::Kept;
-use crate::headers::wire_bytes;
+use crate::headers::{Headers, wire_bytes};
 use crate::layout::{TIMERS_PREFIX, task_max_bytes};
 use crate::state::States;
-use crate::tasks::publishers_headers;
-use crate::{Fault, Nats, ProvisionError, Provisioner, PublishError, StateError, Tenants, TenantsError};
+use crate::{Fault, Nats, ProvisionError, Provisioner, StateError, Tenants, TenantsError};
 
 /// When the server moves the message.
 const SCHEDULE: &str = "Nats-Schedule";
@@ -54,7 +53,7 @@ pub struct NewTimer {
     pub due: SystemTime,
     /// The plugin's input.
     pub payload: Bytes,
-    /// The publisher's headers, of which none may be the message system's.
+    /// The publisher's headers. Others are left out.
     pub headers: Vec<(String, String)>,
     /// Where the record lies of what the task has been through.
     pub ticket: Option<Ticket>,
@@ -111,9 +110,6 @@ pub enum TimerError {
         /// The tenant.
         tenant: TenantName,
     },
-    /// A header cannot be sent.
-    #[error(transparent)]
-    Header(#[from] PublishError),
     /// The tenant's record could not be read.
     #[error(transparent)]
     Tenants(#[from] TenantsError),
@@ -133,7 +129,6 @@ impl TimerError {
             Self::Full { .. } => Fault::Denied,
             Self::TooLarge { .. } => Fault::Invalid,
             Self::NoTenant { .. } => Fault::NotFound,
-            Self::Header(error) => error.fault(),
             Self::Tenants(error) => error.fault(),
             Self::Provision(error) => error.fault(),
             Self::Request(error) => error.fault(),
@@ -184,7 +179,7 @@ impl Timers {
         const DOING: &str = "setting a timer";
         let NewTimer { queue, id, name, due, payload, headers, ticket, message_id } = timer;
         let subjects = Subjects::of(tenant);
-        let mut built = publishers_headers(&headers)?;
+        let mut built = carried(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let due = format_time(due);
         built.set(SCHEDULE, format!("@at {due}"));
         built.set(SCHEDULE_TARGET, subjects.due(&queue, &id, &name));
@@ -368,6 +363,15 @@ impl Timers {
     }
 }
 
+/// The publisher's headers of a task, as far as they can be sent: what a task is to carry on must not keep it.
+pub(crate) fn carried<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Headers {
+    let mut built = Headers::new();
+    for (name, value) in DeadLetter::publishers(headers) {
+        built.append(&name, &value);
+    }
+    built
+}
+
 fn read(subjects: &Subjects, kept: &Kept) -> Option<WaitingTimer> {
     let TimerSubject { is_due, queue, id, name } = subjects.read_timer(&kept.subject)?;
     Some(WaitingTimer {
@@ -386,6 +390,15 @@ fn read(subjects: &Subjects, kept: &Kept) -> Option<WaitingTimer> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_header_keeps_a_task_from_being_carried_on() {
+        let headers =
+            [("X-A", "a\0b"), ("", "x"), ("a b:", "x"), ("Nats-Rollup", "all"), ("Saggar-State", "1.a.1")];
+        let map = carried(headers).into_map();
+        let carried: Vec<_> = crate::headers::pairs(&map).collect();
+        assert_eq!(carried, [("X-A", "a\\u{0}b")]);
+    }
 
     #[test]
     fn the_room_of_a_quota_is_taken_message_by_message() {

@@ -120,14 +120,17 @@ pub enum Arrival {
 
 impl History {
     /// What the message at place `sequence` is, which came with this ticket, to the task whose record this is.
-    /// Without a ticket, the record was found under the message's own place.
+    /// Without a ticket, the record was found under the message's own place, and is its own if it was published when the
+    /// record says: a stream that was made anew counts its places from 1 again.
     #[must_use]
-    pub fn arrival(self, sequence: Sequence, ticket: Option<&Ticket>) -> Arrival {
+    pub fn arrival(self, sequence: Sequence, published: SystemTime, ticket: Option<&Ticket>) -> Arrival {
         let Some(passage) = &self.passage else {
             return if ticket.is_none() { Arrival::Current(self) } else { Arrival::Stranger };
         };
-        if ticket.is_some_and(|ticket| ticket.secret != passage.secret) {
-            return Arrival::Stranger;
+        match ticket {
+            Some(ticket) if ticket.secret != passage.secret => return Arrival::Stranger,
+            None if passage.published_ms != ms(published) => return Arrival::Current(Self::default()),
+            _ => {}
         }
         let count = ticket.map_or(0, |ticket| ticket.count);
         match passage.by {
@@ -201,7 +204,7 @@ mod tests {
     }
 
     fn current(history: &History, sequence: Sequence, ticket: Option<&Ticket>) -> History {
-        match history.clone().arrival(sequence, ticket) {
+        match history.clone().arrival(sequence, at(1), ticket) {
             Arrival::Current(history) => history,
             other => panic!("{other:?}"),
         }
@@ -218,7 +221,12 @@ mod tests {
 
     #[test]
     fn the_message_that_was_put_off_is_not_run_again() {
-        assert_eq!(waiting().arrival(17, None), Arrival::PutOff(waiting()));
+        assert_eq!(waiting().arrival(17, at(1), None), Arrival::PutOff(waiting()));
+    }
+
+    #[test]
+    fn a_record_of_a_stream_that_is_no_more_says_nothing_about_a_message_at_the_same_place() {
+        assert_eq!(waiting().arrival(17, at(2), None), Arrival::Current(History::default()));
     }
 
     #[test]
@@ -227,8 +235,8 @@ mod tests {
         let ticket = ticket(&before);
         let taken = current(&before, 40, Some(&ticket)).unrun(1, "b");
         assert_eq!(current(&taken, 40, Some(&ticket)).deliveries, 1, "what it wrote stays");
-        assert_eq!(taken.clone().arrival(41, Some(&ticket)), Arrival::Superseded);
-        assert_eq!(taken.arrival(17, None), Arrival::Superseded);
+        assert_eq!(taken.clone().arrival(41, at(1), Some(&ticket)), Arrival::Superseded);
+        assert_eq!(taken.arrival(17, at(1), None), Arrival::Superseded);
     }
 
     #[test]
@@ -238,9 +246,9 @@ mod tests {
         let second = second.put_off(40, &secret("other"), at(90), at(50));
         let passage = second.passage.clone().unwrap();
         assert_eq!((passage.count, passage.secret.as_str(), passage.published()), (2, "6f1c", at(1)));
-        assert_eq!(second.clone().arrival(17, None), Arrival::Superseded);
-        assert!(matches!(second.clone().arrival(40, Some(&ticket(&first))), Arrival::PutOff(_)));
-        assert_eq!(second.clone().arrival(41, Some(&ticket(&first))), Arrival::Superseded);
+        assert_eq!(second.clone().arrival(17, at(1), None), Arrival::Superseded);
+        assert!(matches!(second.clone().arrival(40, at(1), Some(&ticket(&first))), Arrival::PutOff(_)));
+        assert_eq!(second.clone().arrival(41, at(1), Some(&ticket(&first))), Arrival::Superseded);
         assert_eq!(current(&second, 50, Some(&ticket(&second))).attempts, 2);
     }
 
@@ -254,10 +262,14 @@ mod tests {
     #[test]
     fn a_ticket_with_the_wrong_secret_counts_for_nothing() {
         let forged = Ticket { secret: secret("0000"), ..ticket(&waiting()) };
-        assert_eq!(waiting().arrival(40, Some(&forged)), Arrival::Stranger);
-        assert_eq!(waiting().arrival(17, Some(&forged)), Arrival::Stranger);
+        assert_eq!(waiting().arrival(40, at(1), Some(&forged)), Arrival::Stranger);
+        assert_eq!(waiting().arrival(17, at(1), Some(&forged)), Arrival::Stranger);
         let never = History { attempts: 1, ..History::default() };
-        assert_eq!(never.arrival(40, Some(&forged)), Arrival::Stranger, "that task never was in a timer");
+        assert_eq!(
+            never.arrival(40, at(1), Some(&forged)),
+            Arrival::Stranger,
+            "that task never was in a timer"
+        );
     }
 
     #[test]

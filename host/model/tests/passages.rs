@@ -13,6 +13,10 @@ const ORIGIN: Sequence = 17;
 /// The attempt that succeeds: the task goes through two timers.
 const ATTEMPTS: u32 = 3;
 
+fn published() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1)
+}
+
 /// One thing that happens. `which` chooses among what it could happen to.
 #[derive(Debug, Clone, Copy)]
 enum Step {
@@ -66,7 +70,7 @@ impl World {
             self.queue.remove(&sequence);
             return;
         }
-        match self.record.clone().unwrap_or_default().arrival(sequence, ticket.as_ref()) {
+        match self.record.clone().unwrap_or_default().arrival(sequence, published(), ticket.as_ref()) {
             Arrival::Stranger => panic!("nobody lies here"),
             Arrival::Superseded => drop(self.queue.remove(&sequence)),
             Arrival::PutOff(history) => {
@@ -96,8 +100,9 @@ impl World {
             return;
         }
         let secret: TimerName = "6f1c".parse().expect("it is a name");
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        let history = history.after(Outcome::Retried, delivered, "a").put_off(sequence, &secret, now, now);
+        let due = published() + Duration::from_secs(9);
+        let history = history.after(Outcome::Retried, delivered, "a");
+        let history = history.put_off(sequence, &secret, due, published());
         self.record = Some(history.clone());
         if lost != Some(2) {
             self.set_timer(sequence, &history, lost == Some(3));

@@ -362,7 +362,7 @@ pub(crate) async fn recall(
         let history = history.at_delivery(delivery.delivered());
         Past { history, key, revision }
     };
-    Ok(match history.arrival(sequence, ticket) {
+    Ok(match history.arrival(sequence, delivery.published(), ticket) {
         Arrival::Current(history) => Recalled::Open(past(history)),
         Arrival::PutOff(history) => Recalled::PutOff(past(history)),
         Arrival::Superseded => Recalled::Superseded,

@@ -79,8 +79,8 @@ async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, s
             Err(unsettled) => Err(unsettled),
         },
         Ok(Recalled::Settled(stored)) => Box::pin(settlement::complete(lane, lease, task, &stored)).await,
-        Ok(Recalled::Superseded | Recalled::Stranger) => lease.delivery.ack().await.map_err(|_| Unsettled),
-        Err(unsettled) => Err(unsettled),
+        Ok(Recalled::Superseded) => lease.delivery.ack().await.map_err(|_| Unsettled),
+        Ok(Recalled::Stranger) | Err(Unsettled) => Err(Unsettled),
     };
     if let Err(unsettled) = done {
         held.report_unsettled(unsettled);
