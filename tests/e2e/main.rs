@@ -32,4 +32,5 @@ mod settlement;
 mod signing;
 mod stores;
 mod suspects;
+mod time;
 mod walls;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, bench, completions, conformance, dead, dev, host, plugin, queue, run, task, tenant, test,
+    apply, bench, completions, conformance, dead, dev, host, plugin, queue, run, schedule, task, tenant, test,
 };
 use crate::console::Format;
 
@@ -80,6 +80,8 @@ pub enum Command {
     Plugin(plugin::Arguments),
     /// Submit tasks and look at them.
     Task(task::Arguments),
+    /// Have tasks made again and again.
+    Schedule(schedule::Arguments),
     /// Look at failed tasks, run them again, remove them.
     Dead(dead::Arguments),
     /// Look at queues, pause, resume and empty them.

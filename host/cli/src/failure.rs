@@ -323,8 +323,11 @@ from_jetstream!(
     PullError,
     RecordsError,
     RequestError,
+    SchedulesError,
+    StateError,
     TargetError,
     TenantsError,
+    TimerError,
 );
 
 impl From<Problems> for Failure {

@@ -12,6 +12,7 @@ mod core_file;
 mod failure;
 mod header;
 mod keys;
+mod later;
 mod local;
 mod manifest;
 mod moment;
@@ -70,6 +71,9 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Apply(arguments) => commands::apply::execute(arguments, &connection, console).await,
             Command::Plugin(arguments) => commands::plugin::execute(arguments, &connection, console).await,
             Command::Task(arguments) => commands::task::execute(arguments, &connection, console).await,
+            Command::Schedule(arguments) => {
+                commands::schedule::execute(arguments, &connection, console).await
+            }
             Command::Dead(arguments) => commands::dead::execute(arguments, &connection, console).await,
             Command::Queue(arguments) => commands::queue::execute(arguments, &connection, console).await,
             Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,

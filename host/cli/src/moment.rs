@@ -15,13 +15,23 @@ pub fn rfc3339(time: SystemTime) -> String {
 /// How long ago a time was, in its largest unit: `3m ago`.
 #[must_use]
 pub fn ago(time: SystemTime, now: SystemTime) -> String {
-    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
     // Clocks of two machines differ; the future is as good as now.
-    let seconds = now.duration_since(time).unwrap_or(Duration::ZERO).as_secs();
-    match UNITS.into_iter().find(|(unit, _)| seconds >= *unit) {
-        Some((unit, name)) => format!("{}{name} ago", seconds / unit),
-        None => "now".to_owned(),
-    }
+    let since = now.duration_since(time).unwrap_or(Duration::ZERO);
+    largest(since).map_or_else(|| "now".to_owned(), |text| format!("{text} ago"))
+}
+
+/// How far away a time is, in its largest unit: `in 3m`.
+#[must_use]
+pub fn ahead(time: SystemTime, now: SystemTime) -> String {
+    let until = time.duration_since(now).unwrap_or(Duration::ZERO);
+    largest(until).map_or_else(|| "now".to_owned(), |text| format!("in {text}"))
+}
+
+fn largest(duration: Duration) -> Option<String> {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3600, "h"), (60, "m"), (1, "s")];
+    let seconds = duration.as_secs();
+    let (unit, name) = UNITS.into_iter().find(|(unit, _)| seconds >= *unit)?;
+    Some(format!("{}{name}", seconds / unit))
 }
 
 #[cfg(test)]
@@ -38,5 +48,7 @@ mod tests {
             ["now", "59s ago", "1m ago", "2h ago", "2d ago"]
         );
         assert_eq!(ago(time + Duration::from_secs(5), time), "now");
+        assert_eq!(ahead(time + Duration::from_secs(3601), time), "in 1h");
+        assert_eq!(ahead(time, time + Duration::from_secs(5)), "now");
     }
 }

@@ -37,8 +37,20 @@ pub(crate) const TENANTS_BUCKET: &str = "saggar_tenants";
 pub(crate) const HOSTS_BUCKET: &str = "saggar_hosts";
 /// Bucket of plugin versions.
 pub(crate) const VERSIONS_BUCKET: &str = "saggar_plugin_versions";
+/// Bucket of schedules.
+pub(crate) const SCHEDULES_BUCKET: &str = "saggar_schedules";
 /// Object store of components.
 pub(crate) const PLUGINS_STORE: &str = "saggar_plugins";
+
+/// How the streams of timers begin, before the tenant's name.
+pub(crate) const TIMERS_PREFIX: &str = "SAGGAR_TIMERS_";
+
+/// The consumer that hosts take from what is due.
+pub(crate) const PUMP: &str = "pump";
+
+/// How much of what is due can be in the hands of hosts, or waiting to be tried again, of one tenant. Far more than
+/// hosts ask for at once, so that tasks for a queue that is gone do not stand in the way of the others for long.
+const PUMP_PENDING: i64 = 10_000;
 
 /// The largest message, headers included, that a tenant may publish through a server with this `max_payload`.
 #[must_use]
@@ -99,6 +111,41 @@ pub(crate) fn dead_stream(record: &TenantRecord, replicas: usize) -> Config {
         max_bytes: bounded(record.spec.quota.dead),
         ..base(replicas)
     }
+}
+
+/// The stream of a tenant's timers. One with schedules must give up old messages when it is full, so that it has no
+/// limits of its own: whoever writes asks for room first. The server allows roll-up where it allows schedules.
+pub(crate) fn timers_stream(tenant: &TenantName, replicas: usize) -> Config {
+    let subjects = Subjects::of(tenant);
+    Config {
+        name: subjects.timers_stream(),
+        subjects: subjects.timers().into(),
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::Old,
+        max_bytes: -1,
+        allow_message_schedules: true,
+        allow_rollup: true,
+        duplicate_window: DUPLICATE_WINDOW,
+        ..base(replicas)
+    }
+}
+
+/// The consumer of what is due.
+pub(crate) fn pump_consumer(tenant: &TenantName) -> consumer::Config {
+    let [_, due] = Subjects::of(tenant).timers();
+    consumer::pull::Config {
+        durable_name: Some(PUMP.to_owned()),
+        name: Some(PUMP.to_owned()),
+        filter_subjects: vec![due],
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: -1,
+        replay_policy: ReplayPolicy::Instant,
+        max_ack_pending: PUMP_PENDING,
+        ..consumer::pull::Config::default()
+    }
+    .into_consumer_config()
 }
 
 /// The stream of what tasks have been through.
@@ -292,6 +339,20 @@ mod tests {
         assert_eq!((stream.max_messages_per_subject, stream.discard), (1, DiscardPolicy::New));
         assert!(stream.discard_new_per_subject && stream.allow_direct);
         assert_eq!(stream.max_bytes, 30 << 20);
+    }
+
+    #[test]
+    fn timers_are_never_given_up_for_others() {
+        let tenant = "acme".parse().unwrap();
+        let stream = timers_stream(&tenant, 3);
+        assert_eq!(stream.name, format!("{TIMERS_PREFIX}acme"));
+        assert_eq!(stream.subjects, ["saggar.acme.timer.>", "saggar.acme.due.>"]);
+        assert_eq!(stream.retention, RetentionPolicy::WorkQueue);
+        assert_eq!((stream.max_messages, stream.max_bytes, stream.max_messages_per_subject), (-1, -1, -1));
+        assert!(stream.allow_message_schedules && stream.allow_direct && !stream.allow_atomic_publish);
+        let pump = pump_consumer(&tenant);
+        assert_eq!(pump.filter_subjects, ["saggar.acme.due.>"]);
+        assert_eq!((pump.ack_policy, pump.max_deliver), (AckPolicy::Explicit, -1));
     }
 
     #[test]

@@ -124,6 +124,7 @@ impl Provisioner {
             layout::state_stream(replicas),
             layout::bucket(layout::HOSTS_BUCKET, layout::HOST_TTL, replicas),
             layout::bucket(layout::VERSIONS_BUCKET, Duration::ZERO, replicas),
+            layout::bucket(layout::SCHEDULES_BUCKET, Duration::ZERO, replicas),
             layout::object_store(layout::PLUGINS_STORE, replicas),
             // The last one: whoever finds it finds all of them, also while a host makes them.
             layout::bucket(layout::TENANTS_BUCKET, Duration::ZERO, replicas),
@@ -152,6 +153,10 @@ impl Provisioner {
         self.ensure_stream(&tasks).await?;
         for wanted in self.stores(record) {
             self.ensure_if_there(&wanted).await?;
+        }
+        let timers = layout::timers_stream(&record.spec.name, self.replicas);
+        if self.is_there(&timers.name).await? {
+            self.ensure_consumer(&timers.name, &layout::pump_consumer(&record.spec.name)).await?;
         }
         for (name, queue) in &record.spec.queues {
             self.ensure_consumer(&tasks.name, &layout::queue_consumer(record, name, queue)).await?;
@@ -194,14 +199,23 @@ impl Provisioner {
         }
     }
 
-    /// What a tenant's plugins keep, if they keep anything.
-    fn stores(&self, record: &TenantRecord) -> [Config; 3] {
+    /// What a tenant's plugins keep, and its timers, if there are any.
+    fn stores(&self, record: &TenantRecord) -> [Config; 4] {
         let TenantSpec { name, quota, .. } = &record.spec;
         [
             layout::kv_bucket(name, quota, self.replicas),
             layout::blobs_store(name, quota, self.replicas),
             layout::checkpoints_store(name, quota, self.replicas),
+            layout::timers_stream(name, self.replicas),
         ]
+    }
+
+    async fn is_there(&self, stream: &str) -> Result<bool, ProvisionError> {
+        match self.stream(stream).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(source) => Err(ProvisionError::at(stream)(source)),
+        }
     }
 
     /// Sets a stream right that may not have been needed yet.
@@ -235,6 +249,13 @@ impl Provisioner {
         quota: &Quota,
     ) -> Result<(), ProvisionError> {
         self.ensure_stream(&layout::checkpoints_store(tenant, quota, self.replicas)).await
+    }
+
+    /// Makes the stream of a tenant's timers, and the consumer of those that are due.
+    pub(crate) async fn ensure_timers(&self, tenant: &TenantName) -> Result<(), ProvisionError> {
+        let stream = layout::timers_stream(tenant, self.replicas);
+        self.ensure_stream(&stream).await?;
+        self.ensure_consumer(&stream.name, &layout::pump_consumer(tenant)).await
     }
 
     async fn ensure_stream(&self, wanted: &Config) -> Result<(), ProvisionError> {

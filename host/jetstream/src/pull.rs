@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use crate::api::RequestError;
 use crate::delivery::{Delivery, Place};
+use crate::layout::PUMP;
 use crate::plugins::unix_ms;
 use crate::{Fault, Nats};
 
@@ -138,6 +139,23 @@ impl TaskQueue {
             stream: stream.into(),
             created_ms: unix_ms(info.created.into()),
         })
+    }
+
+    /// What is due of a tenant's timers, as a queue to take from.
+    ///
+    /// # Panics
+    /// Never: the consumer's name is one that a queue can have.
+    #[must_use]
+    pub fn due(nats: &Nats, tenant: &TenantName) -> Self {
+        let stream = Subjects::of(tenant).timers_stream();
+        Self {
+            nats: nats.clone(),
+            tenant: tenant.clone(),
+            queue: PUMP.parse().expect("it is a name"),
+            request: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{PUMP}").into(),
+            stream: stream.into(),
+            created_ms: 0,
+        }
     }
 
     /// Whose queue it is.

@@ -359,6 +359,14 @@ fn sequence_of(id: &TaskId) -> Option<u64> {
     id.as_str().rsplit_once('-')?.1.parse().ok()
 }
 
+/// Whether a publisher may set these headers.
+///
+/// # Errors
+/// [`PublishError::BadHeader`] for the first that cannot be sent or is not the publisher's.
+pub fn check_headers(headers: &[(String, String)]) -> Result<(), PublishError> {
+    publishers_headers(headers).map(|_| ())
+}
+
 /// Headers as a publisher may set them.
 pub(crate) fn publishers_headers(headers: &[(String, String)]) -> Result<Headers, PublishError> {
     let mut built = Headers::new();

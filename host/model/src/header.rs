@@ -43,6 +43,12 @@ pub mod name {
     pub const HOST: &str = "Saggar-Host";
     /// Bytes in, out and logged, and calls into the host: `in=256 out=3 log=0 calls=1`.
     pub const USAGE: &str = "Saggar-Usage";
+    /// The timer that a task came out of.
+    pub const TIMER: &str = "Saggar-Timer";
+    /// Where the record lies of what such a task has been through.
+    pub const STATE: &str = "Saggar-State";
+    /// When a timer is due.
+    pub const DUE: &str = "Saggar-Due";
     /// Why a task became a dead letter.
     pub const REASON: &str = "Saggar-Reason";
 }
@@ -63,6 +69,14 @@ pub(crate) fn belongs_to_saggar(name: &str) -> bool {
 #[must_use]
 pub(crate) fn is_publishers(header: &str) -> bool {
     [name::TIMEOUT, name::DEADLINE, name::REPLY_TO, name::PAYLOAD]
+        .into_iter()
+        .any(|ours| ours.eq_ignore_ascii_case(header))
+}
+
+/// Whether only hosts set this header, beyond what a publisher may.
+#[must_use]
+pub(crate) fn is_hosts(header: &str) -> bool {
+    [name::TIMER, name::STATE, name::DUE, "Nats-Msg-Id"]
         .into_iter()
         .any(|ours| ours.eq_ignore_ascii_case(header))
 }

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CRASHES_MAX, Outcome, Suspicion};
+use crate::{CRASHES_MAX, Outcome, Passage, Suspicion};
 
 /// The state record of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +28,9 @@ pub struct History {
     pub deliveries: u64,
     /// The host that wrote the record.
     pub host: String,
+    /// The task's way through timers, if it went into any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub passage: Option<Passage>,
 }
 
 impl History {

@@ -27,6 +27,7 @@ mod receipt;
 mod record;
 mod retry;
 mod retry_budget;
+mod schedule;
 mod secret;
 mod settle;
 mod signature;
@@ -36,6 +37,7 @@ mod suspicion;
 mod task;
 mod tenant;
 mod text;
+mod timer;
 
 pub use cancel::{CancelAnswer, CancelRequest, Cancellation, Was};
 pub use ending::{Ending, Failure, Output};
@@ -51,16 +53,20 @@ pub use http_host::{HttpHost, HttpHostError};
 pub use key::{KeyError, PublicKey, SecretKey};
 pub use limits::{Ceilings, Limits};
 pub use name::{
-    ConfigKey, HostName, NameError, PluginName, QueueName, SecretName, TaskId, TaskRef, TenantName,
+    ConfigKey, HostName, NameError, PluginName, QueueName, ScheduleName, SecretName, TaskId, TaskRef,
+    TenantName, TimerName,
 };
 pub use outcome::{Outcome, UnknownOutcome};
 pub use plan::{Change, Plan};
 pub use plugin::{COMPONENT_MAX_BYTES, Digest, PluginError, PluginRef, PluginVersion};
-pub use quantity::{format_bytes, format_duration, parse_bytes, parse_duration};
+pub use quantity::{format_bytes, format_duration, format_time, parse_bytes, parse_duration, parse_time};
 pub use receipt::{PluginId, Receipt};
 pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
 pub use retry::{Consequence, RetryPolicy};
 pub use retry_budget::RetryBudget;
+pub use schedule::{
+    CATCH_UP_MAX, CatchUp, Due, Firing, ON_TIME, Overlap, SCHEDULE_PAYLOAD_MAX, Schedule, ScheduleError,
+};
 pub use secret::{SecretFiles, SecretGrant, SecretValue, UnfitSecret};
 pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
 pub use signature::{SIGNATURES_MAX, Signature, Statement, TrustedKeys, Untrusted};
@@ -69,8 +75,9 @@ pub use store::{
     STORE_PAGE_MAX, STORE_TRIES_MAX, StoreError, StoreKey, StoreKind, StoreName, VALUE_RESERVE, Versioned,
     incremented,
 };
-pub use subject::{EventKind, Subjects};
+pub use subject::{EventKind, Subjects, TimerSubject};
 pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};
 pub use task::{Invalid, Task, TaskHeaders};
 pub use tenant::{QueueSpec, Quota, TenantRecord, TenantSpec};
 pub use text::{escape, escape_and_cut, panic_message};
+pub use timer::{Arrival, DELAY_MAX, NoTicket, Passage, Ticket};

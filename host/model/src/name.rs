@@ -17,6 +17,9 @@ const NAME_MAX_BYTES: usize = 63;
 /// Longest task id in bytes: room for a UUID with a prefix, short enough for any subject.
 const TASK_ID_MAX_BYTES: usize = 64;
 
+/// Longest name of a schedule in bytes: a time behind it makes it the id of a task.
+const SCHEDULE_NAME_MAX_BYTES: usize = TASK_ID_MAX_BYTES - "-20300131T020000Z".len();
+
 /// Longest key of a configuration in bytes: keys are words, perhaps with a path.
 const CONFIG_KEY_MAX_BYTES: usize = 128;
 
@@ -131,6 +134,17 @@ checked_text!(
 );
 
 checked_text!(
+    /// What a schedule is called, short enough for an id to be made of it.
+    ScheduleName,
+    "schedule name",
+    is_schedule_name,
+    "use 1 to 47 of a-z, 0-9 and `-`, beginning and ending with a letter or digit, and not beginning with `seq-`"
+);
+checked_text!(
+    /// What a timer is called, so that two of one task can be told apart. Hosts and commands draw it at random.
+    TimerName, "timer name", is_task_id, "use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`"
+);
+checked_text!(
     /// What a value of a queue's configuration is called.
     ConfigKey, "configuration key", is_config_key, "use 1 to 128 of A-Z, a-z, 0-9, `_`, `.` and `-`"
 );
@@ -141,6 +155,10 @@ checked_text!(
     is_secret_name,
     "use 1 to 64 of A-Z, a-z, 0-9 and `_`, beginning with a letter, for example API_TOKEN"
 );
+
+fn is_schedule_name(text: &str) -> bool {
+    text.len() <= SCHEDULE_NAME_MAX_BYTES && is_name(text) && !format!("{text}-").starts_with(TaskId::MADE)
+}
 
 fn is_config_key(text: &str) -> bool {
     (1..=CONFIG_KEY_MAX_BYTES).contains(&text.len())

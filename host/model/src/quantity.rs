@@ -1,6 +1,6 @@
-//! Durations and sizes as people write them: `90s`, `5m`, `128MiB`.
+//! Durations, sizes and points in time as people write them: `90s`, `5m`, `128MiB`, `2030-01-31T12:00:00Z`.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytesize::ByteSize;
 
@@ -57,6 +57,19 @@ pub fn format_bytes(bytes: u64) -> String {
     ByteSize(bytes).display().iec().to_string()
 }
 
+/// A point in time as RFC 3339 has it, to the millisecond; beyond the year 9999, the end of it.
+#[must_use]
+pub fn format_time(time: SystemTime) -> String {
+    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+    format!("{timestamp:.3}")
+}
+
+/// Reads a point in time as RFC 3339 has it.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,5 +104,14 @@ mod tests {
         assert_eq!(format_duration(Duration::from_secs(125)), "2m 5s");
         assert_eq!(format_bytes(17), "17 B");
         assert_eq!(format_bytes(1_153_434), "1.1 MiB");
+    }
+
+    #[test]
+    fn points_in_time_read_back_to_the_millisecond() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
+        assert_eq!(format_time(time), "2026-09-21T14:13:20.123Z");
+        assert_eq!(parse_time(&format_time(time)), Some(time));
+        assert_eq!(parse_time("2026-09-21T16:13:20.123+02:00"), Some(time));
+        assert_eq!(parse_time("tomorrow"), None);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! They are built from checked names only, so that no text of a tenant can reach beyond its own subjects.
 
-use crate::{NameError, QueueName, TaskId, TenantName};
+use crate::{NameError, QueueName, TaskId, TenantName, TimerName};
 
 /// What can be watched about a running task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,6 +38,19 @@ impl EventKind {
     }
 }
 
+/// What the subject of a timer says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimerSubject {
+    /// It is due.
+    pub is_due: bool,
+    /// The queue its task goes into.
+    pub queue: QueueName,
+    /// The task's id.
+    pub id: TaskId,
+    /// What the timer is called.
+    pub name: TimerName,
+}
+
 /// The subjects and streams of one tenant.
 #[derive(Debug, Clone)]
 pub struct Subjects {
@@ -49,6 +62,9 @@ impl Subjects {
     pub const STATE_STREAM: &'static str = "SAGGAR_STATE";
     /// The subjects of [`Self::STATE_STREAM`].
     pub const STATE_SUBJECTS: &'static str = "saggar.state.>";
+
+    /// The timers of all tenants.
+    pub const ALL_TIMERS: &'static str = "saggar.*.timer.>";
 
     /// The subjects of `tenant`.
     #[must_use]
@@ -106,6 +122,14 @@ impl Subjects {
         }
     }
 
+    /// The id in a task's subject, if it is one that a host made: so a task is called that was published without an id
+    /// and came out of a timer.
+    #[must_use]
+    pub fn made_id(&self, queue: &QueueName, subject: &str) -> Option<TaskId> {
+        let id = subject.strip_prefix(&self.task(queue, None))?.strip_prefix('.')?;
+        id.parse().ok().filter(TaskId::is_made)
+    }
+
     /// Where the result of a task stands.
     #[must_use]
     pub fn result(&self, queue: &QueueName, id: &TaskId) -> String {
@@ -145,6 +169,57 @@ impl Subjects {
         format!("saggar.state.{}.{queue}.{sequence}", self.tenant)
     }
 
+    /// The stream that holds the tenant's timers.
+    #[must_use]
+    pub fn timers_stream(&self) -> String {
+        format!("SAGGAR_TIMERS_{}", self.tenant)
+    }
+
+    /// The subjects of that stream: where timers wait, and where they go when they are due.
+    #[must_use]
+    pub fn timers(&self) -> [String; 2] {
+        [format!("saggar.{}.timer.>", self.tenant), format!("saggar.{}.due.>", self.tenant)]
+    }
+
+    /// Where a timer waits.
+    #[must_use]
+    pub fn timer(&self, queue: &QueueName, id: &TaskId, name: &TimerName) -> String {
+        format!("saggar.{}.timer.{queue}.{id}.{name}", self.tenant)
+    }
+
+    /// Where a timer lies when it is due, until its task is in the queue.
+    #[must_use]
+    pub fn due(&self, queue: &QueueName, id: &TaskId, name: &TimerName) -> String {
+        format!("saggar.{}.due.{queue}.{id}.{name}", self.tenant)
+    }
+
+    /// All timers of a tenant, of a queue or of a task: those that wait, and those that are due.
+    #[must_use]
+    pub fn timers_of(&self, queue: Option<&QueueName>, id: Option<&TaskId>) -> [String; 2] {
+        let queue = queue.map_or("*", QueueName::as_str);
+        let id = id.map_or("*", TaskId::as_str);
+        ["timer", "due"].map(|place| format!("saggar.{}.{place}.{queue}.{id}.*", self.tenant))
+    }
+
+    /// What the subject of a timer says; nothing if it is none.
+    #[must_use]
+    pub fn read_timer(&self, subject: &str) -> Option<TimerSubject> {
+        let rest = subject.strip_prefix("saggar.")?.strip_prefix(self.tenant.as_str())?.strip_prefix('.')?;
+        let mut tokens = rest.split('.');
+        let is_due = match tokens.next()? {
+            "timer" => false,
+            "due" => true,
+            _ => return None,
+        };
+        let read = TimerSubject {
+            is_due,
+            queue: tokens.next()?.parse().ok()?,
+            id: tokens.next()?.parse().ok()?,
+            name: tokens.next()?.parse().ok()?,
+        };
+        tokens.next().is_none().then_some(read)
+    }
+
     /// Where an event of a running task is published.
     #[must_use]
     pub fn event(&self, queue: &QueueName, id: &TaskId, kind: EventKind) -> String {
@@ -181,6 +256,28 @@ mod tests {
 
     fn queue() -> QueueName {
         "thumbnail".parse().unwrap()
+    }
+
+    #[test]
+    fn the_subject_of_a_timer_reads_back_and_no_other_does() {
+        let (id, name): (TaskId, TimerName) = ("order-17".parse().unwrap(), "6f1c-1".parse().unwrap());
+        let read = |subject: &str| acme().read_timer(subject);
+        let timer = TimerSubject { is_due: false, queue: queue(), id: id.clone(), name: name.clone() };
+        assert_eq!(acme().timer(&queue(), &id, &name), "saggar.acme.timer.thumbnail.order-17.6f1c-1");
+        assert_eq!(read(&acme().timer(&queue(), &id, &name)), Some(timer.clone()));
+        assert_eq!(read(&acme().due(&queue(), &id, &name)), Some(TimerSubject { is_due: true, ..timer }));
+        for other in [
+            "saggar.acme.task.q.i",
+            "saggar.other.timer.q.i.n",
+            "saggar.acme.timer.q.i",
+            "saggar.acme.due.q.i.n.x",
+        ] {
+            assert_eq!(read(other), None, "{other}");
+        }
+        assert_eq!(
+            acme().timers_of(Some(&queue()), None),
+            ["saggar.acme.timer.thumbnail.*.*", "saggar.acme.due.thumbnail.*.*"]
+        );
     }
 
     #[test]

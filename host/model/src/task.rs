@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
-use crate::header::{HEADERS_MAX_BYTES, belongs_to_nats, belongs_to_saggar, name};
+use crate::header::{HEADERS_MAX_BYTES, belongs_to_nats, belongs_to_saggar, is_hosts, name};
 use crate::{QueueName, Subjects, TaskId, TenantName, escape_and_cut, parse_duration};
 
 /// How much of an offending text the reason repeats.
@@ -63,7 +63,10 @@ impl TaskHeaders {
         let mut read = Self::default();
         let mut bytes = 0;
         for (header, value) in headers {
-            bytes += header.len() + value.len();
+            // What a timer adds must not make a task too large that was not.
+            if !is_hosts(header) {
+                bytes += header.len() + value.len();
+            }
             if bytes > HEADERS_MAX_BYTES {
                 return Err(Invalid(format!(
                     "the headers are larger than {HEADERS_MAX_BYTES} bytes together"

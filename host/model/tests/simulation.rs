@@ -374,13 +374,18 @@ impl World {
     fn check(&self) {
         let Self { seed, server: Server { messages, results, dead, .. }, .. } = self;
         for (task, message) in messages {
-            let Some(result) = results.get(task) else { panic!("seed {seed}: {task} has no result: {message:?}") };
+            let Some(result) = results.get(task) else {
+                panic!("seed {seed}: {task} has no result: {message:?}")
+            };
             let is_dead = dead.contains_key(task);
             assert!(is_dead || !result.outcome.is_failure(), "seed {seed}: {task} lacks its dead letter");
             assert!(result.attempt <= ATTEMPTS, "seed {seed}: {task}: {result:?}");
             if let Some((outcome, attempt)) = message.nature.end() {
                 assert_eq!(result.outcome, outcome, "seed {seed}: {task}: {message:?}");
-                assert_eq!(result.attempt, attempt, "seed {seed}: an interruption was counted: {task}: {message:?}");
+                assert_eq!(
+                    result.attempt, attempt,
+                    "seed {seed}: an interruption was counted: {task}: {message:?}"
+                );
                 assert_eq!(is_dead, outcome.is_failure(), "seed {seed}: {task}: {message:?}");
             }
         }

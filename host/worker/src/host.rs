@@ -8,6 +8,7 @@ use saggar_egress::{Egress, EgressOptions};
 use saggar_jetstream::{
     Control, Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
     ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Stores, Tenants, TenantsError,
+    Timers,
 };
 use saggar_model::{Ceilings, Health, SecretFiles, TrustedKeys};
 use saggar_sandbox::{PluginCache, Sandbox};
@@ -21,6 +22,7 @@ use crate::finish;
 use crate::leader;
 use crate::lease::Leases;
 use crate::metrics::Metrics;
+use crate::pump;
 use crate::roster::Roster;
 use crate::runner::Workshop;
 use crate::scheduler::Scheduler;
@@ -129,6 +131,7 @@ pub struct Host {
     membership: Membership,
     roster: JoinHandle<()>,
     leader: JoinHandle<()>,
+    pump: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
 }
 
@@ -182,7 +185,13 @@ impl Host {
                 metrics.clone(),
                 options.trusted_keys.clone(),
             ),
-            records: Records { results, writer, dead: DeadLetters::new(&nats), states: States::new(&nats) },
+            records: Records {
+                results,
+                writer,
+                dead: DeadLetters::new(&nats),
+                states: States::new(&nats),
+                timers: Timers::new(&nats),
+            },
             leases: Leases::default(),
             feed: Feed::start(Events::new(&nats)),
             stores: Stores::new(&nats, options.replicas),
@@ -209,6 +218,7 @@ impl Host {
             provisioner,
             shared.leaving.clone(),
         ));
+        let pump = tokio::spawn(pump::pump(shared.clone()));
         let leases = shared.leases.clone();
         let background = vec![
             tokio::spawn(finish::follow(answers, shared.units.clone())),
@@ -217,7 +227,7 @@ impl Host {
             tokio::spawn(cancel::heed(shared.clone())),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];
-        Ok(Self { shared, options, membership, roster, leader, background })
+        Ok(Self { shared, options, membership, roster, leader, pump, background })
     }
 
     /// A function that says how the host feels, for as long as one likes to ask.
@@ -254,7 +264,7 @@ impl Host {
     /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted, and
     /// closes the connection.
     pub async fn drain(self) -> Drained {
-        let Self { shared, options, membership, roster, leader, background } = self;
+        let Self { shared, options, membership, roster, leader, pump, background } = self;
         let running = shared.units.len() as u64;
         tracing::info!(running, grace = ?options.drain, "draining");
         membership.set_draining(true);
@@ -274,6 +284,8 @@ impl Host {
             }
         }
         let _ = leader.await;
+        // What it was about to move is delivered again.
+        let _ = tokio::time::timeout(SETTLE, pump).await;
         membership.leave().await;
         if let Err(error) = shared.nats.flush(FLUSH).await {
             tracing::warn!(%error, "what was said last may not have reached NATS");

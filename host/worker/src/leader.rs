@@ -1,5 +1,5 @@
-//! Derives streams, subjects and consumers from the tenants' records. One host does it at a time, and whatever it
-//! does can be done again.
+//! Derives streams, subjects and consumers from the tenants' records, and keeps the schedules. One host does it at a
+//! time, and whatever it does can be done again.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -8,6 +8,8 @@ use futures::StreamExt as _;
 use saggar_jetstream::{Lease, Nats, Provisioner, TenantChange, Tenants};
 use saggar_model::{TenantName, TenantRecord};
 use tokio_util::sync::CancellationToken;
+
+use crate::schedules;
 
 /// How often everything is derived again: puts right what somebody removed by hand, and what failed.
 const DERIVE_AGAIN: Duration = Duration::from_secs(30);
@@ -31,6 +33,7 @@ pub(crate) async fn lead(nats: Nats, host: String, provisioner: Provisioner, sto
         tokio::select! {
             () = stop.cancelled() => break,
             () = derive(&tenants, &provisioner, &lease) => {}
+            () = schedules::keep(&nats, &lease) => {}
         }
         tracing::info!(%host, "no longer leading");
         tokio::time::sleep(LOOK).await;

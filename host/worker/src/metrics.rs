@@ -87,6 +87,8 @@ pub struct Metrics {
     cache: Family<CacheLabels, Counter>,
     pub(crate) running: Gauge,
     pub(crate) slots: Gauge,
+    /// Tasks that this host moved out of their timers.
+    pub(crate) timers: Counter,
     pub(crate) connected: Gauge,
     pub(crate) compile: Histogram,
 }
@@ -116,6 +118,7 @@ impl Metrics {
             cache: Family::default(),
             running: Gauge::default(),
             slots: Gauge::default(),
+            timers: Counter::default(),
             connected: Gauge::default(),
             compile: run_times(),
         };
@@ -164,6 +167,11 @@ impl Metrics {
             metrics.running.clone(),
         );
         registry.register("host_slots", "Tasks that the host can hold at once", metrics.slots.clone());
+        registry.register(
+            "timers_moved",
+            "Tasks that were moved from their timers into their queues",
+            metrics.timers.clone(),
+        );
         registry.register(
             "nats_connected",
             "1 while the connection to NATS is up",
@@ -338,6 +346,7 @@ mod tests {
             "saggar_settled_total 0",
             "saggar_tasks_running 0",
             "saggar_host_slots 0",
+            "saggar_timers_moved_total 0",
             "saggar_nats_connected 0",
             "saggar_compile_seconds_count 0",
         ] {

@@ -8,10 +8,12 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
-use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, ResultWriter, Results, States};
+use saggar_jetstream::{
+    DeadError, DeadLetters, DeadPut, Delivery, Fault, ResultWriter, Results, States, Timers,
+};
 use saggar_model::{
-    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskRef,
-    TaskResult, settle,
+    Arrival, DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Sequence, Settlement,
+    Task, TaskRef, TaskResult, Ticket, header_name, settle,
 };
 
 use crate::finish::Finishing;
@@ -38,12 +40,15 @@ pub(crate) struct Records {
     pub(crate) writer: ResultWriter<Box<Finishing>>,
     pub(crate) dead: DeadLetters,
     pub(crate) states: States,
+    pub(crate) timers: Timers,
 }
 
 /// What a task had been through when it was delivered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Past {
     pub(crate) history: History,
+    /// The place under which the record lies: that of the task's first message.
+    pub(crate) key: Sequence,
     /// Revision of the stored record; 0 if there is none.
     pub(crate) revision: u64,
 }
@@ -82,11 +87,15 @@ impl Ended {
             Settlement::Finish => self.finishing(None).insist().await,
             Settlement::DeadLetter => self.dead_letter().await,
             Settlement::Retry { after } => {
-                let after = self.within_budget(after).min(NAK_DELAY_MAX);
+                let after = self.within_budget(after);
                 if self.held.runner.spec.events {
                     self.publish_retrying(after);
                 }
-                self.give_back(after).await;
+                if after > NAK_DELAY_MAX {
+                    self.put_off(after).await;
+                } else {
+                    self.give_back(after).await;
+                }
             }
             Settlement::GiveBack { after } => self.give_back(after.min(NAK_DELAY_MAX)).await,
         }
@@ -171,7 +180,7 @@ impl Ended {
     }
 
     /// Whether the task is surely still this host's. If not, whoever has it now decides.
-    fn may_still_speak(&self) -> bool {
+    pub(crate) fn may_still_speak(&self) -> bool {
         let holds = self.held.lease().holds();
         if !holds {
             self.held.lane.metrics.lost_lease();
@@ -194,21 +203,19 @@ impl Ended {
 /// Writes down what `task` has been through, unless somebody else has meanwhile.
 pub(crate) async fn remember(
     lane: &OpenLane,
-    lease: &Lease,
     task: &Task,
     past: &Past,
     history: History,
 ) -> Result<Past, Unsettled> {
     let states = &lane.host.records.states;
-    let sequence = lease.delivery.stream_sequence();
     let put = persist(
         "state",
         saggar_jetstream::StateError::fault,
         |_| false,
-        || states.put(&task.tenant, &task.queue, sequence, &history, past.revision),
+        || states.put(&task.tenant, &task.queue, past.key, &history, past.revision),
     );
     let revision = put.await.map_err(|_| Unsettled)?;
-    Ok(Past { history, revision })
+    Ok(Past { history, key: past.key, revision })
 }
 
 /// Writes down what `task` has been through, then gives its message back.
@@ -220,7 +227,7 @@ pub(crate) async fn give_back(
     history: History,
     after: Duration,
 ) -> Result<(), Unsettled> {
-    remember(lane, lease, task, past, history).await?;
+    remember(lane, task, past, history).await?;
     if let Err(error) = lease.delivery.nak(after).await {
         tracing::warn!(%error, "a task could not be given back; it will be delivered again by itself");
     }
@@ -274,14 +281,26 @@ pub(crate) async fn clear_checkpoint(lane: &OpenLane, task: &TaskRef) {
 /// Removes what a finished task has been through: the host that stored its result was lost before it could.
 async fn forget(lane: &OpenLane, lease: &Lease, task: &Task) {
     let states = &lane.host.records.states;
-    let removed = match states.get(&task.tenant, &task.queue, lease.delivery.stream_sequence()).await {
-        Ok(Some(stored)) => states.remove(stored.revision).await.map(|_| ()),
-        Ok(None) => Ok(()),
+    let ticket = ticket(&lease.delivery);
+    let key = ticket.as_ref().map_or(lease.delivery.stream_sequence(), |ticket| ticket.origin);
+    let is_its = |history: &History| match (&ticket, &history.passage) {
+        (None, _) => true,
+        (Some(ticket), passage) => passage.as_ref().is_some_and(|passage| passage.secret == ticket.secret),
+    };
+    let removed = match states.get(&task.tenant, &task.queue, key).await {
+        Ok(Some(stored)) if is_its(&stored.history) => states.remove(stored.revision).await.map(|_| ()),
+        Ok(_) => Ok(()),
         Err(error) => Err(error),
     };
     if let Err(error) = removed {
         tracing::warn!(%error, "the state of a finished task stays behind");
     }
+}
+
+/// What a message says about the timer that it came out of. Anybody can say so.
+pub(crate) fn ticket(delivery: &Delivery) -> Option<Ticket> {
+    let said = delivery.headers().find(|(name, _)| *name == header_name::STATE);
+    said.and_then(|(_, ticket)| ticket.parse().ok())
 }
 
 fn is_full(error: &DeadError) -> bool {
@@ -322,15 +341,17 @@ where
     }
 }
 
-/// The past of a task at its delivery, and the result it has already, if any.
+/// The past of a task at its delivery, and the result it has already, if any. `ticket` is what the message says about
+/// a timer, until it turns out not to be true.
 pub(crate) async fn recall(
     lane: &OpenLane,
     lease: &Lease,
     task: &Task,
     once: bool,
+    ticket: Option<&Ticket>,
 ) -> Result<Recalled, Unsettled> {
     let delivery = &lease.delivery;
-    let again = delivery.delivered() > 1;
+    let again = delivery.delivered() > 1 || ticket.is_some();
     let records = &lane.host.records;
     if again || (once && !task.id.is_made()) {
         let found = persist(
@@ -343,18 +364,29 @@ pub(crate) async fn recall(
             return Ok(Recalled::Settled(Box::new(stored.result)));
         }
     }
+    let sequence = delivery.stream_sequence();
     if !again {
-        return Ok(Recalled::Open(Past::default()));
+        return Ok(Recalled::Open(Past { history: History::default(), key: sequence, revision: 0 }));
     }
+    let key = ticket.map_or(sequence, |ticket| ticket.origin);
     let found = persist(
         "look for a state",
         saggar_jetstream::StateError::fault,
         |_| false,
-        || records.states.get(&task.tenant, &task.queue, delivery.stream_sequence()),
+        || records.states.get(&task.tenant, &task.queue, key),
     );
     let stored = found.await.map_err(|_| Unsettled)?;
     let (history, revision) = stored.map(|stored| (stored.history, stored.revision)).unwrap_or_default();
-    Ok(Recalled::Open(Past { history: history.at_delivery(delivery.delivered()), revision }))
+    let past = |history: History| {
+        let history = history.at_delivery(delivery.delivered());
+        Past { history, key, revision }
+    };
+    Ok(match history.arrival(sequence, delivery.published(), ticket) {
+        Arrival::Current(history) => Recalled::Open(past(history)),
+        Arrival::PutOff(history) => Recalled::PutOff(past(history)),
+        Arrival::Superseded => Recalled::Superseded,
+        Arrival::Stranger => Recalled::Stranger,
+    })
 }
 
 /// What is known of a task when it is delivered.
@@ -363,4 +395,10 @@ pub(crate) enum Recalled {
     Settled(Box<TaskResult>),
     /// It is to be run.
     Open(Past),
+    /// It was to go into a timer.
+    PutOff(Past),
+    /// Another message has taken its place.
+    Superseded,
+    /// It says that it came out of a timer, and did not.
+    Stranger,
 }

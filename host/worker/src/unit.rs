@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use rand::Rng as _;
 use saggar_jetstream::Delivery;
 use saggar_model::{
-    CRASHES_MAX, Ending, EventKind, Failure, History, Invalid, Outcome, Receipt, Suspicion, Task,
+    CRASHES_MAX, Ending, EventKind, Failure, History, Invalid, Outcome, Passage, Receipt, Suspicion, Task,
     TaskHeaders, TaskId, TaskRef, trial, turn_after,
 };
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
@@ -17,6 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use crate::contained::contained;
 use crate::dispatch::Slot;
 use crate::lane::OpenLane;
+use crate::later::{self, Resumed};
 use crate::lease::{Lease, LeaseGuard};
 use crate::metrics::SuspectFate;
 use crate::runner::{Program, Runner};
@@ -65,28 +66,55 @@ pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Del
 
 async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
     let guard = lane.host.leases.take(delivery);
-    let (task, invalid) = read(&lane, &guard.lease);
     let counted = lane.host.units.token();
+    // The result of a task that was cancelled on its way is there already.
+    let look = runner.spec.once || lane.host.cancelled.concerns(&guard.lease.delivery);
+    let (task, invalid, recalled) = meet(&lane, &guard.lease, look).await;
     let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, turn: None, _counted: counted };
-    // The result of a cancelled task is there already.
-    let look = held.runner.spec.once || held.lane.host.cancelled.concerns(&held.lease().delivery);
-    match settlement::recall(&held.lane, held.lease(), &held.task, look).await {
-        Ok(Recalled::Open(past)) => match past.history.suspicion() {
-            Suspicion::Clear => run_and_settle(held, past, invalid).await,
-            // Boxed, since it is rare and all tasks would keep room for it.
-            Suspicion::Suspect => Box::pin(run_alone_and_settle(held, past, invalid)).await,
-            Suspicion::Guilty => {
-                held.lane.metrics.suspect(SuspectFate::DeadLettered);
-                run_and_settle(held, past, invalid).await;
-            }
+    let (lane, lease, task) = (&held.lane, held.lease(), &*held.task);
+    let done = match recalled {
+        Ok(Recalled::Open(past)) => return begin(held, past, invalid).await,
+        // Boxed, since these are rare and all tasks would keep room for them.
+        Ok(Recalled::PutOff(past)) => match Box::pin(later::resume(lane, lease, task, past)).await {
+            Ok(Resumed::Runs(past)) => return begin(held, past, invalid).await,
+            Ok(Resumed::Waits) => Ok(()),
+            Err(unsettled) => Err(unsettled),
         },
-        Ok(Recalled::Settled(stored)) => {
-            if let Err(unsettled) = settlement::complete(&held.lane, held.lease(), &held.task, &stored).await
-            {
-                held.report_unsettled(unsettled);
-            }
+        Ok(Recalled::Settled(stored)) => Box::pin(settlement::complete(lane, lease, task, &stored)).await,
+        Ok(Recalled::Superseded) => lease.delivery.ack().await.map_err(|_| Unsettled),
+        Ok(Recalled::Stranger) | Err(Unsettled) => Err(Unsettled),
+    };
+    if let Err(unsettled) = done {
+        held.report_unsettled(unsettled);
+    }
+}
+
+/// The task in a message, what is wrong with it, and what is known of it.
+async fn meet(
+    lane: &OpenLane,
+    lease: &Lease,
+    once: bool,
+) -> (Task, Option<Invalid>, Result<Recalled, Unsettled>) {
+    let mut ticket = settlement::ticket(&lease.delivery);
+    loop {
+        let (task, invalid) = read(lane, lease, ticket.is_some());
+        match settlement::recall(lane, lease, &task, once, ticket.as_ref()).await {
+            // It is what it would be without its claim.
+            Ok(Recalled::Stranger) if ticket.is_some() => ticket = None,
+            recalled => return (task, invalid, recalled),
         }
-        Err(unsettled) => held.report_unsettled(unsettled),
+    }
+}
+
+async fn begin(held: Held, past: Past, invalid: Option<Invalid>) {
+    match past.history.suspicion() {
+        Suspicion::Clear => run_and_settle(held, past, invalid).await,
+        // Boxed, since it is rare and all tasks would keep room for it.
+        Suspicion::Suspect => Box::pin(run_alone_and_settle(held, past, invalid)).await,
+        Suspicion::Guilty => {
+            held.lane.metrics.suspect(SuspectFate::DeadLettered);
+            run_and_settle(held, past, invalid).await;
+        }
     }
 }
 
@@ -103,7 +131,7 @@ async fn run_alone_and_settle(mut held: Held, past: Past, invalid: Option<Invali
         return given.unwrap_or_else(|unsettled| held.report_unsettled(unsettled));
     };
     let history = past.history.alone(delivery, host);
-    let past = match settlement::remember(lane, held.lease(), task, &past, history).await {
+    let past = match settlement::remember(lane, task, &past, history).await {
         Ok(past) => past,
         Err(unsettled) => return held.report_unsettled(unsettled),
     };
@@ -130,7 +158,7 @@ async fn stand_trial(
     }
     let acquitting = async move {
         let history = past.history.acquitted();
-        match settlement::remember(&held.lane, held.lease(), &held.task, &past, history).await {
+        match settlement::remember(&held.lane, &held.task, &past, history).await {
             Ok(past) => {
                 drop(turn);
                 (past, None)
@@ -146,7 +174,9 @@ async fn stand_trial(
 async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>) {
     let mut turn = held.turn.take();
     let Held { lane, runner, task, .. } = &held;
-    let queued = SystemTime::now().duration_since(held.lease().delivery.published()).unwrap_or_default();
+    let published = past.history.passage.as_ref().map(Passage::published);
+    let published = published.unwrap_or_else(|| held.lease().delivery.published());
+    let queued = SystemTime::now().duration_since(published).unwrap_or_default();
     let receipt = |attempt, usage: Usage| Receipt {
         fuel: usage.fuel,
         peak_memory: usage.peak_memory,
@@ -204,11 +234,14 @@ pub(crate) async fn give_back(lane: &OpenLane, delivery: Delivery) {
 async fn give_back_unrun(lane: &OpenLane, delivery: Delivery) {
     let guard = lane.host.leases.take(delivery);
     let lease = &*guard.lease;
-    let (task, _) = read(lane, lease);
-    let past = match settlement::recall(lane, lease, &task, false).await {
-        Ok(Recalled::Open(past)) => past,
-        // It has a result; whoever gets it next acknowledges it.
-        Ok(Recalled::Settled(_)) => Past::default(),
+    let (task, _, recalled) = meet(lane, lease, false).await;
+    let past = match recalled {
+        Ok(Recalled::Open(past) | Recalled::PutOff(past)) => past,
+        // It is done with; whoever gets it next acknowledges it.
+        Ok(Recalled::Settled(_) | Recalled::Superseded | Recalled::Stranger) => {
+            let _ = lease.delivery.nak(Duration::ZERO).await;
+            return;
+        }
         Err(Unsettled) => return,
     };
     let history = past.history.unrun(lease.delivery.delivered(), &lane.host.name);
@@ -217,13 +250,17 @@ async fn give_back_unrun(lane: &OpenLane, delivery: Delivery) {
 }
 
 /// The task in a message, and what is wrong with it, if anything. A task that cannot be understood still has a name.
-fn read(lane: &OpenLane, lease: &Lease) -> (Task, Option<Invalid>) {
+/// One out of a timer may have a name that the host made.
+fn read(lane: &OpenLane, lease: &Lease, from_timer: bool) -> (Task, Option<Invalid>) {
     let delivery = &lease.delivery;
     let made = || TaskId::from_sequence(lane.source.stream_created_ms(), delivery.stream_sequence());
     let (id, bad_id) = match lane.subjects.task_id(&lane.queue, delivery.subject()) {
         Ok(Some(id)) => (id, None),
         Ok(None) => (made(), None),
-        Err(error) => (made(), Some(Invalid(error.to_string()))),
+        Err(error) => match lane.subjects.made_id(&lane.queue, delivery.subject()) {
+            Some(id) if from_timer => (id, None),
+            _ => (made(), Some(Invalid(error.to_string()))),
+        },
     };
     let (headers, bad_header) = match TaskHeaders::read(&lane.subjects, delivery.headers()) {
         Ok(headers) => (headers, None),

@@ -13,6 +13,7 @@ pub mod plugin;
 pub mod queue;
 pub mod queue_control;
 pub mod run;
+pub mod schedule;
 pub mod task;
 pub mod task_cancel;
 pub mod task_list;

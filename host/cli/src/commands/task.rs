@@ -1,10 +1,12 @@
 //! `saggar task`: submitting tasks, looking at them, waiting for them.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
-use saggar_jetstream::{Nats, NewTask, PublishError, Published, Results, StoredResult, TaskState, Tasks};
+use saggar_jetstream::{
+    Nats, NewTask, PublishError, Published, Results, StoredResult, TaskState, Tasks, Timers, WaitingTimer,
+};
 use saggar_model::{
     QueueName, TaskId, TaskRef, TenantName, format_bytes, format_duration, header_name, parse_duration,
 };
@@ -16,7 +18,8 @@ use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
 use crate::header::{Header, with_content_type};
-use crate::moment::{ago, rfc3339};
+use crate::later;
+use crate::moment::{ago, ahead, rfc3339};
 use crate::report::Stderr;
 use crate::{payload, report};
 
@@ -42,8 +45,9 @@ pub struct Arguments {
 enum Command {
     /// Publish a task, and perhaps wait for its result.
     #[command(after_help = "Examples:\n  saggar task submit hello '{\"name\":\"Ada\"}' --wait\n  \
-                            saggar task submit thumbnail --file photo.jpg --id order-17 --unique --wait > thumbnail.jpg")]
-    Submit(Submit),
+                            saggar task submit thumbnail --file photo.jpg --id order-17 --unique --wait > thumbnail.jpg\n  \
+                            saggar task submit remind '{\"user\":7}' --in 10m")]
+    Submit(Box<Submit>),
     /// Show a task's result, or where the task is.
     #[command(after_help = "Example:\n  saggar task get thumbnail/order-17 > thumbnail.jpg")]
     Get {
@@ -89,13 +93,27 @@ struct Submit {
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
 
-    /// What the task is called [default: a name made by the host].
+    /// What the task is called [default: a name made by the host; for a delayed task one drawn at random].
     #[arg(long, value_parser = TaskId::published)]
     id: Option<TaskId>,
 
     /// Refuse it while a task of the same id is queued or running.
-    #[arg(long, requires = "id")]
+    #[arg(long, requires = "id", conflicts_with_all = ["after", "at"])]
     unique: bool,
+
+    /// Run it so much later, for example 10m; a year at most.
+    #[arg(
+        long = "in",
+        value_name = "DURATION",
+        value_parser = later::delay,
+        conflicts_with = "at",
+        allow_hyphen_values = true
+    )]
+    after: Option<Duration>,
+
+    /// Run it at this time, for example 2030-01-31T12:00:00Z; a time that has passed is now.
+    #[arg(long, value_name = "TIME", value_parser = later::moment)]
+    at: Option<jiff::Timestamp>,
 
     /// Drop it if a task with this message id was published within the last two minutes.
     #[arg(long, value_name = "TEXT")]
@@ -147,15 +165,21 @@ pub async fn execute(
     match arguments.command {
         Command::Submit(submit) => {
             let task = new_task(&submit)?;
+            let due = later::due(submit.after, submit.at);
             let nats = connection::connect(flags, console).await?;
-            execute_submit(&nats, &tenant, submit, task, console).await
+            match due {
+                None => execute_submit(&nats, &tenant, *submit, task, console).await,
+                Some(due) => execute_delayed(&nats, &tenant, *submit, task, due, console).await,
+            }
         }
         Command::Get { task } => {
             get(&connection::connect(flags, console).await?, &tenant, &task, console).await
         }
         Command::Wait { task, timeout } => {
             let nats = connection::connect(flags, console).await?;
-            if result(&nats, &tenant, &task).await?.is_none() && state(&nats, &tenant, &task).await?.is_none()
+            if result(&nats, &tenant, &task).await?.is_none()
+                && state(&nats, &tenant, &task).await?.is_none()
+                && timer(&nats, &tenant, &task).await?.is_none()
             {
                 console.note(format!("{task} is not in its queue; waiting for a result all the same"));
             }
@@ -225,6 +249,29 @@ async fn execute_submit(
     Ok(Exit::Success)
 }
 
+async fn execute_delayed(
+    nats: &Nats,
+    tenant: &TenantName,
+    submit: Submit,
+    task: NewTask,
+    due: SystemTime,
+    console: Console,
+) -> Result<Exit, Failure> {
+    connection::queues(nats, tenant, Some(&submit.queue)).await?;
+    let timer = later::timer(&submit.queue, task, due)?;
+    let task = TaskRef { queue: submit.queue, id: timer.id.clone() };
+    Timers::new(nats).put(tenant, timer).await?;
+    if submit.wait {
+        let stored = wait(nats, tenant, &task, submit.wait_timeout).await?;
+        return report::write(console, tenant, &stored.result, Stderr::Unseen);
+    }
+    let data = json!({
+        "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": DELAYED, "due_at": rfc3339(due),
+    });
+    console.answer(data, task.to_string())?;
+    Ok(Exit::Success)
+}
+
 async fn publish(
     nats: &Nats,
     tenant: &TenantName,
@@ -249,12 +296,21 @@ async fn get(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console)
             "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": name,
             "bytes_in": waiting.size, "published_at": rfc3339(waiting.published_at),
         });
-        let (size, since) =
-            (format_bytes(waiting.size as u64), ago(waiting.published_at, std::time::SystemTime::now()));
+        let (size, since) = (format_bytes(waiting.size as u64), ago(waiting.published_at, SystemTime::now()));
         console.answer(data, format!("{name}  {size}, published {since}"))?;
         return Ok(Exit::Success);
     }
-    // It may have ended between the two questions.
+    if let Some(timer) = timer(nats, tenant, task).await? {
+        let due = rfc3339(timer.due);
+        let data = json!({
+            "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": DELAYED,
+            "bytes_in": timer.size, "due_at": due,
+        });
+        let (size, left) = (format_bytes(timer.size as u64), ahead(timer.due, SystemTime::now()));
+        console.answer(data, format!("{DELAYED}  {size}, due {left} ({due})"))?;
+        return Ok(Exit::Success);
+    }
+    // It may have ended between the questions.
     match result(nats, tenant, task).await? {
         Some(stored) => report::write(console, tenant, &stored.result, Stderr::Unseen),
         None => Err(missing(tenant, task)),
@@ -270,7 +326,10 @@ async fn wait(
     match Results::new(nats).wait(tenant, &task.queue, &task.id, timeout).await {
         Ok(Some(stored)) => Ok(stored),
         Ok(None) => Err(match state(nats, tenant, task).await? {
-            None => missing(tenant, task),
+            None => match timer(nats, tenant, task).await? {
+                Some(timer) => still_delayed(task, &timer),
+                None => missing(tenant, task),
+            },
             Some((state, _)) => {
                 let waited = format_duration(timeout);
                 Failure::new(
@@ -293,11 +352,19 @@ fn advice_on(state: TaskState, task: &TaskRef) -> String {
     }
 }
 
+fn still_delayed(task: &TaskRef, timer: &WaitingTimer) -> Failure {
+    let due = rfc3339(timer.due);
+    Failure::new(Kind::TimedOut, format!("{task} has no result yet; it is delayed until {due}"))
+        .advice(format!("Wait on with `saggar task wait {task}`."))
+}
+
 /// What to say when there is no such task.
 pub fn missing(tenant: &TenantName, task: &TaskRef) -> Failure {
     Failure::new(
         Kind::NotFound,
-        format!("tenant {tenant} has no task {task}: it is not in its queue, and no result is kept"),
+        format!(
+            "tenant {tenant} has no task {task}: it is not in its queue, not delayed, and no result is kept"
+        ),
     )
     .advice("See `saggar task ls`, `saggar task ls --results` and `saggar queue ls`.")
 }
@@ -328,6 +395,13 @@ pub async fn state(
 ) -> Result<Option<(TaskState, saggar_jetstream::QueuedTask)>, Failure> {
     Ok(Tasks::new(nats).state_of(tenant, &task.queue, &task.id).await?)
 }
+
+async fn timer(nats: &Nats, tenant: &TenantName, task: &TaskRef) -> Result<Option<WaitingTimer>, Failure> {
+    Ok(Timers::new(nats).find(tenant, &task.queue, &task.id).await?)
+}
+
+/// The state of a task that waits for a point in time, in the words of the documentation.
+pub const DELAYED: &str = "delayed";
 
 /// A task's state in the words of the documentation.
 #[must_use]

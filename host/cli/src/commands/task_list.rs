@@ -1,18 +1,18 @@
-//! `saggar task ls`: the tasks of a tenant that wait or run, or those that ended last.
+//! `saggar task ls`: the tasks of a tenant that wait, run or are delayed, or those that ended last.
 
 use std::time::SystemTime;
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use saggar_jetstream::{Nats, QueuedTask, Results, StoredResult, TaskState, Tasks};
+use saggar_jetstream::{Nats, QueuedTask, Results, StoredResult, TaskState, Tasks, Timers, WaitingTimer};
 use saggar_model::{Outcome, QueueName, TaskId, TaskRef, TenantName, format_bytes, format_duration};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::commands::task::state_name;
+use crate::commands::task::{DELAYED, state_name};
 use crate::connection;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
-use crate::moment::{ago, rfc3339};
+use crate::moment::{ago, ahead, rfc3339};
 use crate::newest::{Placed, newest};
 use crate::report::{count, millis, style};
 use crate::table::{self, Cell, Column};
@@ -51,8 +51,10 @@ pub async fn execute(
         let rows = ended(nats, tenant, arguments.queue.as_ref(), limit).await?;
         table::write(console, &rows, json!({ "limit": limit }), "no result is kept")?;
     } else {
-        let rows = waiting(nats, tenant, &queues, limit).await?;
-        table::write(console, &rows, json!({ "limit": limit }), "no task waits or runs")?;
+        let mut rows = waiting(nats, tenant, &queues, limit).await?;
+        let timers = Timers::new(nats).list(tenant, arguments.queue.as_ref(), limit - rows.len()).await?;
+        rows.extend(timers.iter().map(delayed_row));
+        table::write(console, &rows, json!({ "limit": limit }), "no task waits, runs or is delayed")?;
     }
     Ok(Exit::Success)
 }
@@ -64,13 +66,22 @@ struct WaitingRow {
     state: &'static str,
     bytes_in: usize,
     published_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    due_at: Option<String>,
     #[serde(skip)]
     since: String,
+    #[serde(skip)]
+    until: String,
 }
 
 impl table::Row for WaitingRow {
-    const COLUMNS: &'static [Column] =
-        &[Column::text("task"), Column::text("state"), Column::number("size"), Column::text("published")];
+    const COLUMNS: &'static [Column] = &[
+        Column::text("task"),
+        Column::text("state"),
+        Column::number("size"),
+        Column::text("published"),
+        Column::text("due"),
+    ];
 
     fn cells(&self) -> Vec<Cell> {
         vec![
@@ -78,6 +89,7 @@ impl table::Row for WaitingRow {
             self.state.into(),
             format_bytes(self.bytes_in as u64).into(),
             (&self.since).into(),
+            (&self.until).into(),
         ]
     }
 }
@@ -113,7 +125,23 @@ fn waiting_row(queue: &QueueName, task: &QueuedTask, state: TaskState) -> Waitin
         state: state_name(state),
         bytes_in: task.size,
         published_at: rfc3339(task.published_at),
+        due_at: None,
         since: ago(task.published_at, SystemTime::now()),
+        until: String::new(),
+    }
+}
+
+fn delayed_row(timer: &WaitingTimer) -> WaitingRow {
+    let now = SystemTime::now();
+    WaitingRow {
+        task: name(&timer.queue, &timer.id),
+        queue: timer.queue.to_string(),
+        state: DELAYED,
+        bytes_in: timer.size,
+        published_at: rfc3339(timer.set_at),
+        due_at: Some(rfc3339(timer.due)),
+        since: ago(timer.set_at, now),
+        until: ahead(timer.due, now),
     }
 }
 
