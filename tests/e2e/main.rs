@@ -15,6 +15,7 @@ mod dev;
 mod drain;
 mod foreign;
 mod grants;
+mod heal;
 mod http;
 mod lease;
 mod local;

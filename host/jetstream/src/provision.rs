@@ -254,7 +254,11 @@ impl Provisioner {
         Err(ProvisionError::Contended { place: name.clone() })
     }
 
-    async fn ensure_consumer(&self, stream: &str, wanted: &consumer::Config) -> Result<(), ProvisionError> {
+    pub(crate) async fn ensure_consumer(
+        &self,
+        stream: &str,
+        wanted: &consumer::Config,
+    ) -> Result<(), ProvisionError> {
         let name = wanted.durable_name.as_deref().unwrap_or_default();
         let place = format!("{stream}, consumer {name}");
         let config = match self.consumer(stream, name).await {
@@ -276,7 +280,7 @@ impl Provisioner {
             .map_err(|source| ProvisionError::Request { place, source })
     }
 
-    async fn remove_consumer(&self, stream: &str, name: &str) -> Result<(), ProvisionError> {
+    pub(crate) async fn remove_consumer(&self, stream: &str, name: &str) -> Result<(), ProvisionError> {
         let subject = format!("CONSUMER.DELETE.{stream}.{name}");
         match self.nats.ask::<serde_json::Value>("removing a consumer", &subject, &()).await {
             Ok(_) => Ok(()),

@@ -204,6 +204,7 @@ impl Host {
             nats.clone(),
             options.name.clone(),
             provisioner,
+            metrics.clone(),
             shared.leaving.clone(),
         ));
         let leases = shared.leases.clone();

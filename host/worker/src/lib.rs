@@ -12,6 +12,7 @@ mod host;
 mod lane;
 mod leader;
 mod lease;
+mod mend;
 mod metrics;
 mod pace;
 mod roster;
@@ -23,6 +24,7 @@ mod suspects;
 mod turns;
 mod unit;
 mod vault;
+mod watchdog;
 mod watcher;
 
 pub use host::{Drained, Host, HostError, HostOptions};

@@ -312,7 +312,8 @@ pub(crate) async fn recall(
     once: bool,
 ) -> Result<Recalled, Unsettled> {
     let delivery = &lease.delivery;
-    let again = delivery.delivered() > 1;
+    // A consumer that somebody deleted and a host made again counts from 1.
+    let again = delivery.delivered() > 1 || lane.source.is_younger_than(delivery.published());
     let records = &lane.host.records;
     if again || (once && !task.id.is_made()) {
         let found = persist(

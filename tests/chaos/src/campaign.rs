@@ -68,7 +68,7 @@ pub async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<Report> {
 
     all_ready(&hosts).await?;
     let recovery = emptied(&context).await.map(|()| healed.elapsed());
-    diary.note("the queues are empty");
+    diary.note(if recovery.is_ok() { "the queues are empty" } else { "the queues do not become empty" });
     let updated = newest(&operator, &context, version + 1).await;
     let reached = probe::all_queues(&context).await;
     let mut found = BTreeMap::new();
