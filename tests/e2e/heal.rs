@@ -150,3 +150,28 @@ async fn a_task_that_a_stranger_terminates_leaves_a_dead_letter_that_says_so() {
     let listed = stage.run(&["dead", "ls"]).await.expect_code(0).text();
     assert!(listed.contains("echo/seq-") && listed.contains("host-error"), "{listed}");
 }
+
+#[tokio::test]
+async fn a_queue_whose_dead_letters_are_full_stops_and_goes_on_by_itself() {
+    let (stage, host) = Stage::with_host("full", &["fails"]).await;
+    // The quota is 16 MiB; what others keep there takes its room all the same.
+    let context = jetstream::new(stage.client.clone());
+    let filling = async |bytes: usize| {
+        for n in 0.. {
+            let subject = format!("saggar.full.dead.fails.fill-{bytes}-{n}");
+            let stored = context.publish(subject, vec![0; bytes].into()).await.expect("it is sent").await;
+            if stored.is_err() {
+                return;
+            }
+        }
+    };
+    filling(900_000).await;
+    filling(1_000).await;
+    stage.publish("fails", "a", "reject").await;
+    host.wait_for_text("blocked: dead letters full", SOON).await;
+    assert_eq!((stage.results().await, stage.queued().await), (0, 1), "nothing is lost for want of room");
+    context.get_stream("SAGGAR_DEAD_full").await.unwrap().purge().await.expect("there is room");
+    host.wait_for_text("no longer blocked", SOON).await;
+    assert_eq!(stage.result("fails", "a").await.outcome, Outcome::Rejected);
+    assert_eq!(stage.dead().await, 1);
+}

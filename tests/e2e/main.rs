@@ -12,6 +12,7 @@ mod compile;
 mod conformance;
 mod crash;
 mod dev;
+mod doctor;
 mod drain;
 mod foreign;
 mod grants;

@@ -4,6 +4,7 @@
 //! what lets settlement, retries and limits be tested as tables, and every other crate agree on one meaning for
 //! each word.
 
+pub mod checkup;
 pub mod config;
 mod ending;
 mod grants;
