@@ -15,6 +15,10 @@ use crate::api::RequestError;
 use crate::direct::expected;
 use crate::plugins::unix_ms;
 
+/// What the server itself gives as the reason where a message was removed while it was delivered: by its limits, by
+/// whoever removes messages, or by an acknowledgement that a new leader had not heard of. Nobody terminated it then.
+const REMOVED: [&str; 2] = ["Unacknowledged message was deleted", "Message deleted by stream limits"];
+
 const DOING: &str = "listening for what JetStream gives up";
 const MAX_DELIVERIES: &str = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.";
 const TERMINATED: &str = "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.";
@@ -67,6 +71,8 @@ struct Body {
     stream_seq: Sequence,
     #[serde(default)]
     deliveries: u64,
+    #[serde(default)]
+    reason: String,
 }
 
 impl Advisories {
@@ -99,8 +105,11 @@ impl Advisories {
 
 /// An advisory about a queue of ours.
 fn read(why: GivenUp, message: &Message) -> Option<Advisory> {
-    let Body { stream, consumer, stream_seq: sequence, deliveries } =
+    let Body { stream, consumer, stream_seq: sequence, deliveries, reason } =
         serde_json::from_slice(&message.payload).ok()?;
+    if why == GivenUp::Terminated && REMOVED.contains(&&*reason) {
+        return None;
+    }
     // Names are types, made by a check: this is what somebody put on the wire.
     let tenant: TenantName = stream.strip_prefix("SAGGAR_TASKS_")?.parse().ok()?;
     let queue = consumer.parse().ok()?;
@@ -193,6 +202,18 @@ mod tests {
         let read = read(GivenUp::MaxDeliveries, &message(body)).unwrap();
         assert_eq!((read.tenant.to_string(), read.queue.to_string()), ("acme".to_owned(), "mail".to_owned()));
         assert_eq!((read.sequence, read.deliveries), (7, 3));
+    }
+
+    #[test]
+    fn a_message_that_was_removed_was_not_terminated() {
+        for (reason, is_told) in
+            [("", true), ("poison", true), ("Unacknowledged message was deleted", false), (REMOVED[1], false)]
+        {
+            let body = serde_json::json!({
+                "stream": "SAGGAR_TASKS_acme", "consumer": "mail", "stream_seq": 7, "reason": reason,
+            });
+            assert_eq!(read(GivenUp::Terminated, &message(&body.to_string())).is_some(), is_told, "{reason}");
+        }
     }
 
     #[test]

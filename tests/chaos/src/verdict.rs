@@ -225,8 +225,12 @@ mod tests {
 
     #[test]
     fn a_task_that_was_acknowledged_and_has_no_result_is_lost() {
-        let lost =
-            spoilt(|job| job == Job::Quick, |inventory, number| drop(inventory.results.remove(&number)));
+        let lost = spoilt(
+            |job| job == Job::Quick,
+            |inventory, number| {
+                inventory.results.remove(&number);
+            },
+        );
         assert_eq!(lost, [(Wrong::Lost, 1)]);
     }
 
@@ -260,19 +264,37 @@ mod tests {
 
     #[test]
     fn dead_letters_are_of_failures_and_failures_have_one() {
-        let none = spoilt(|job| job.is_failure(), |inventory, number| drop(inventory.dead.remove(&number)));
+        let none = spoilt(
+            |job| job.is_failure(),
+            |inventory, number| {
+                inventory.dead.remove(&number);
+            },
+        );
         assert_eq!(none, [(Wrong::NoDeadLetter, 1)]);
-        let two = spoilt(|job| job.is_failure(), |inventory, number| drop(inventory.dead.insert(number, 2)));
+        let two = spoilt(
+            |job| job.is_failure(),
+            |inventory, number| {
+                inventory.dead.insert(number, 2);
+            },
+        );
         assert_eq!(two, [(Wrong::DeadLetter, 1)]);
-        let untrue =
-            spoilt(|job| job == Job::Quick, |inventory, number| drop(inventory.dead.insert(number, 1)));
+        let untrue = spoilt(
+            |job| job == Job::Quick,
+            |inventory, number| {
+                inventory.dead.insert(number, 1);
+            },
+        );
         assert_eq!(untrue, [(Wrong::DeadLetter, 1)]);
     }
 
     #[test]
     fn a_success_without_its_effect_is_none() {
-        let none =
-            spoilt(|job| job == Job::Effect, |inventory, number| drop(inventory.effects.remove(&number)));
+        let none = spoilt(
+            |job| job == Job::Effect,
+            |inventory, number| {
+                inventory.effects.remove(&number);
+            },
+        );
         assert_eq!(none, [(Wrong::NoEffect, 1)]);
     }
 
@@ -280,7 +302,12 @@ mod tests {
     fn tasks_that_are_left_and_records_of_tasks_that_were_never_submitted_are_found() {
         assert_eq!(spoilt(|_| true, |inventory, _| inventory.queued = 4), [(Wrong::Stuck, 4)]);
         assert_eq!(
-            spoilt(|_| true, |inventory, _| drop(inventory.dead.insert(5_000, 1))),
+            spoilt(
+                |_| true,
+                |inventory, _| {
+                    inventory.dead.insert(5_000, 1);
+                }
+            ),
             [(Wrong::Stranger, 1)]
         );
     }
