@@ -16,7 +16,7 @@ HOST := --release --workspace
 unexport CARGO_MANIFEST_DIR CARGO_MANIFEST_LINKS CARGO_PKG_NAME
 unexport CARGO_PKG_VERSION_MAJOR CARGO_PKG_VERSION_MINOR CARGO_PKG_VERSION_PATCH CARGO_PKG_VERSION_PRE
 
-.PHONY: help prerequisites guests foreign build demo bench instructions test lint clean
+.PHONY: help prerequisites guests foreign build demo bench chaos instructions test lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,10 @@ demo: guests build ## Run a few hundred tasks of two tenants, four of them hosti
 
 bench: guests build ## Measure this machine, beside what it would do without Saggar: 15 minutes
 	@target/release/saggar bench
+
+chaos: guests build ## Break things for SECONDS=60 (SEED=any NODES=1 or 3) while tasks run; check that nothing was lost
+	@target/release/saggar-chaos --seconds $(or $(SECONDS),60) --nodes $(or $(NODES),1) $(if $(SEED),--seed $(SEED)) \
+		$(if $(RATE),--rate $(RATE))
 
 instructions: guests prerequisites ## Count the instructions of an attempt with valgrind, against the recorded number
 	$(CARGO) build $(HOST) --examples

@@ -95,6 +95,23 @@ async fn a_task_without_an_id_is_cancelled_by_the_name_the_host_made() {
 }
 
 #[tokio::test]
+async fn a_delayed_task_is_gone_before_it_is_due() {
+    let stage = Stage::new("cancel-delayed").await;
+    let _host = stage.host("host-1", "").await;
+    stage.apply(&["echo", "fails"], "retry = { base = '1h', cap = '2h' }").await;
+    stage.run(&["task", "submit", "echo", "x", "--id", "later", "--in", "1h"]).await.expect_code(0);
+    assert_eq!(cancel(&stage, "echo/later").await, "delayed");
+    is_cancelled(&stage.result("echo", "later").await);
+    // A retry that is far away is a timer, too.
+    stage.publish("fails", "b", "retry-after 3600000").await;
+    stage.drained().await;
+    assert_eq!(cancel(&stage, "fails/b").await, "delayed");
+    is_cancelled(&stage.result("fails", "b").await);
+    let timers = stage.messages("SAGGAR_TIMERS_cancel-delayed").await;
+    assert_eq!((timers, stage.dead().await), (0, 0));
+}
+
+#[tokio::test]
 async fn any_client_can_ask_and_is_answered() {
     let (stage, host) = Stage::with_host("cancel-client", &["sleeps"]).await;
     let ask = async |task: &str| -> Value {

@@ -81,7 +81,7 @@ fn heavy_dependencies_stay_behind_their_walls() {
             assert_eq!(package, "saggar-sandbox", "wasmtime is behind the sandbox");
         }
         if uses("async-nats") {
-            let allowed = ["saggar-jetstream", "saggar-harness", "saggar-demo"];
+            let allowed = ["saggar-jetstream", "saggar-harness", "saggar-demo", "saggar-chaos"];
             assert!(allowed.contains(&package.as_str()), "{package} must not use async-nats");
         }
         if uses("hickory") {
@@ -108,6 +108,21 @@ fn no_source_names_what_is_behind_another_wall() {
             let named = text.lines().any(|line| line.contains(&format!("{wall}::")));
             assert!(inside || !named, "{} names {wall}", file.display());
         }
+    }
+}
+
+#[test]
+fn the_fault_campaign_believes_nothing_of_what_it_checks() {
+    let dependencies = dependencies();
+    let ours = dependencies["saggar-chaos"].iter().filter(|name| name.starts_with("saggar"));
+    assert_eq!(ours.collect::<Vec<_>>(), ["saggar-harness"]);
+    // From the harness: processes, servers and guests. Whatever submits, reads and judges has not even that.
+    let with_the_harness = ["campaign.rs", "hosts.rs", "operator.rs", "servers.rs"];
+    for file in sources(&root().join("tests/chaos/src")) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let uses = text.lines().any(|line| line.contains("saggar_"));
+        assert!(!uses || with_the_harness.contains(&name), "{name} must not use Saggar's crates");
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, bench, completions, conformance, dead, dev, host, plugin, queue, run, schedule, task, tenant, test,
+    apply, bench, completions, conformance, dead, dev, doctor, host, plugin, queue, run, schedule, task,
+    tenant, test,
 };
 use crate::console::Format;
 
@@ -88,6 +89,8 @@ pub enum Command {
     Queue(queue::Arguments),
     /// Look at tenants.
     Tenant(tenant::Arguments),
+    /// Check an installation, and say what to change.
+    Doctor(doctor::Arguments),
     /// Measure what a task costs on this machine.
     Bench(bench::Arguments),
     /// Attack the sandbox of this machine, to see that it holds.

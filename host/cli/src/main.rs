@@ -77,6 +77,7 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Dead(arguments) => commands::dead::execute(arguments, &connection, console).await,
             Command::Queue(arguments) => commands::queue::execute(arguments, &connection, console).await,
             Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,
+            Command::Doctor(arguments) => commands::doctor::execute(arguments, &connection, console).await,
             Command::Bench(arguments) => commands::bench::execute(arguments, console).await,
             Command::Conformance(arguments) => commands::conformance::execute(arguments, console).await,
             Command::Completions(arguments) => commands::completions::execute(&arguments, console),

@@ -15,7 +15,8 @@ use crate::control::Control;
 use crate::records::{Put, RecordsError, Results};
 use crate::tasks::{QueuedTask, TaskState, Tasks};
 use crate::tenants::{Tenants, TenantsError};
-use crate::{Fault, RequestError};
+use crate::timers::{Timers, WaitingTimer};
+use crate::{Fault, RequestError, StateError};
 
 /// Why a task could not be cancelled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,7 +25,7 @@ pub enum CancelError {
     #[error(transparent)]
     Name(#[from] NameError),
     /// There is no such task, or none any more.
-    #[error("tenant {tenant} has no task {task}: it is not in its queue, and no result is kept")]
+    #[error("tenant {tenant} has no task {task}: it is not in its queue, not delayed, and no result is kept")]
     Unknown {
         /// The tenant.
         tenant: TenantName,
@@ -37,6 +38,9 @@ pub enum CancelError {
     /// The tenant's record could not be read.
     #[error(transparent)]
     Tenant(#[from] TenantsError),
+    /// What the task had been through could not be removed.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// NATS refused or did not answer.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -51,6 +55,7 @@ impl CancelError {
             Self::Unknown { .. } => Fault::NotFound,
             Self::Result(error) => error.fault(),
             Self::Tenant(error) => error.fault(),
+            Self::State(error) => error.fault(),
             Self::Request(error) => error.fault(),
         }
     }
@@ -73,24 +78,58 @@ impl Control {
         if let Some(stored) = results.get(tenant, &task.queue, &task.id).await? {
             return Ok(answer(Was::Ended, stored.result.outcome));
         }
-        let tasks = Tasks::new(&self.nats);
-        let Some((state, queued)) = tasks.state_of(tenant, &task.queue, &task.id).await? else {
-            // It may have ended between the two questions.
+        let (tasks, ttl) = (Tasks::new(&self.nats), Duration::from_secs(queue.results_ttl));
+        if let Some((state, queued)) = tasks.state_of(tenant, &task.queue, &task.id).await? {
+            let result = cancelled(task, state, &queued, host);
+            return Ok(match self.put(tenant, &result, ttl).await? {
+                Some(ended) => answer(Was::Ended, ended),
+                None => answer(self.withdraw(tenant, task, &queued).await?, Outcome::Cancelled),
+            });
+        }
+        let timers = Timers::new(&self.nats);
+        let Some(timer) = timers.find(tenant, &task.queue, &task.id).await? else {
+            // It may have ended between the questions.
             let ended = results.get(tenant, &task.queue, &task.id).await?;
             return ended.map(|stored| answer(Was::Ended, stored.result.outcome)).ok_or_else(unknown);
         };
-        let result = cancelled(task, state, &queued, host);
-        match results.put(tenant, &result, Duration::from_secs(queue.results_ttl)).await? {
-            // Cancelled a moment ago, by a request that was then cut short, perhaps: what follows can be repeated.
-            Put::Refused(stored) if stored.outcome != Outcome::Cancelled => {
-                return Ok(answer(Was::Ended, stored.outcome));
-            }
-            Put::Refused(_) | Put::Stored => {}
+        if let Some(ended) = self.put(tenant, &cancelled_timer(task, &timer, host), ttl).await? {
+            return Ok(answer(Was::Ended, ended));
         }
+        if timers.remove(tenant, &timer).await? {
+            return Ok(answer(Was::Delayed, Outcome::Cancelled));
+        }
+        // It became due meanwhile.
+        let was = match tasks.state_of(tenant, &task.queue, &task.id).await? {
+            Some((_, queued)) => self.withdraw(tenant, task, &queued).await?,
+            None => Was::Delayed,
+        };
+        Ok(answer(was, Outcome::Cancelled))
+    }
+
+    /// Stores the result; gives the outcome of the one that was there before, if it was another.
+    async fn put(
+        &self,
+        tenant: &TenantName,
+        result: &TaskResult,
+        ttl: Duration,
+    ) -> Result<Option<Outcome>, CancelError> {
+        Ok(match Results::new(&self.nats).put(tenant, result, ttl).await? {
+            // Cancelled a moment ago, by a request that was cut short, perhaps: what follows can be repeated.
+            Put::Refused(stored) if stored.outcome != Outcome::Cancelled => Some(stored.outcome),
+            Put::Refused(_) | Put::Stored => None,
+        })
+    }
+
+    /// Tells the hosts, and deletes the message unless one of them has it. Says where the task was.
+    async fn withdraw(
+        &self,
+        tenant: &TenantName,
+        task: &TaskRef,
+        queued: &QueuedTask,
+    ) -> Result<Was, CancelError> {
         let (queue, id) = (task.queue.clone(), task.id.clone());
         self.announce(&Cancellation { tenant: tenant.clone(), queue, id, sequence: queued.sequence }).await?;
-        let was = self.remove_unless_delivered(tenant, task, &queued).await?;
-        Ok(answer(was, Outcome::Cancelled))
+        self.remove_unless_delivered(tenant, task, queued).await
     }
 
     /// The settings of the task's queue, if there is such a queue.
@@ -128,4 +167,14 @@ fn cancelled(task: &TaskRef, state: TaskState, queued: &QueuedTask, host: &str) 
         Receipt { queued: waited, host: host.to_owned(), bytes_in: queued.size as u64, ..Receipt::default() };
     let ending = Ending::Failed(Failure::new(Outcome::Cancelled, reason));
     TaskResult::new(task.clone(), queued.sequence, ending, receipt, None)
+}
+
+/// Of a task that waits for its time there is no message in its queue, and no place of one.
+fn cancelled_timer(task: &TaskRef, timer: &WaitingTimer, host: &str) -> TaskResult {
+    let waited = SystemTime::now().duration_since(timer.set_at).unwrap_or_default();
+    let receipt =
+        Receipt { queued: waited, host: host.to_owned(), bytes_in: timer.size as u64, ..Receipt::default() };
+    let sequence = timer.ticket.as_ref().map_or(0, |ticket| ticket.origin);
+    let ending = Ending::Failed(Failure::new(Outcome::Cancelled, "it was cancelled before it was due"));
+    TaskResult::new(task.clone(), sequence, ending, receipt, None)
 }

@@ -58,7 +58,25 @@ impl Nats {
         stream: &str,
         subject: &str,
     ) -> Result<Option<AtLeader>, RequestError> {
-        let body = json!({ "last_by_subj": subject });
+        self.get_at_leader(doing, stream, json!({ "last_by_subj": subject })).await
+    }
+
+    /// The message at a place, from the stream's leader; nothing also if there is no such stream.
+    pub(crate) async fn at_leader(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<AtLeader>, RequestError> {
+        self.get_at_leader(doing, stream, json!({ "seq": sequence })).await
+    }
+
+    async fn get_at_leader(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        body: serde_json::Value,
+    ) -> Result<Option<AtLeader>, RequestError> {
         match self.ask::<Answer>(doing, &format!("STREAM.MSG.GET.{stream}"), &body).await {
             Ok(Answer { message }) => AtLeader::read(message).map(Some).ok_or(RequestError::Unreadable {
                 doing,

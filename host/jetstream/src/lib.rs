@@ -3,6 +3,7 @@
 //! The only crate that knows the NATS client: what comes out of here are the domain's own words. Every request is
 //! bounded, and every error says whose fault it is.
 
+mod advisories;
 mod api;
 mod baseline;
 mod blobs;
@@ -28,6 +29,7 @@ mod layout;
 mod leader_read;
 mod lease;
 pub mod local_server;
+mod overlooked;
 mod plugins;
 mod provision;
 mod pull;
@@ -40,6 +42,7 @@ mod server_binary;
 mod signatures;
 mod state;
 mod stores;
+mod survey;
 mod target;
 mod tasks;
 mod tenants;
@@ -47,6 +50,7 @@ mod timers;
 mod version;
 mod watch;
 
+pub use advisories::{Advisories, Advisory, GivenUp, Remains};
 pub use api::{ADMIN_TIMEOUT, READ_TIMEOUT, RequestError, STORE_TIMEOUT};
 pub use baseline::{RawLoop, RawLoopError, ResultListener};
 pub use blobs::{Blobs, Download, Upload};
@@ -67,6 +71,7 @@ pub use kv::Kv;
 pub use layout::{ACK_WAIT, DUPLICATE_WINDOW, HOST_TTL, PAYLOAD_RESERVE, task_max_bytes};
 pub use lease::Lease;
 pub use local_server::{LocalServer, LocalServerError, StartOptions};
+pub use overlooked::{OVERLOOKED_FOR, Overlooked};
 pub use plugins::{Declared, PluginInfo, Plugins, PluginsError, Pushed};
 pub use provision::{Dangerous, ProvisionError, Provisioner};
 pub use pull::{GUARD, Pull, PullError, PullMode, QueueDepth, TaskQueue};
@@ -76,8 +81,9 @@ pub use redrive::Redriven;
 pub use result_writer::{Answers, ResultWriter};
 pub use schedules::{Schedules, SchedulesError, StoredSchedule};
 pub use signatures::Signed;
-pub use state::{StateError, States, StoredHistory};
+pub use state::{HistoryPlace, StateError, States, StoredHistory};
 pub use stores::Stores;
+pub use survey::{Differences, Skew, monitored};
 pub use target::{Identity, Source, Target, TargetError, URL_DEFAULT};
 pub use tasks::{NewTask, PublishError, Published, QueuedTask, TaskState, Tasks, check_headers};
 pub use tenants::{TenantEntry, Tenants, TenantsError};

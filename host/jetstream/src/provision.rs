@@ -67,7 +67,7 @@ impl ProvisionError {
         }
     }
 
-    fn at(place: &str) -> impl FnOnce(RequestError) -> Self {
+    pub(crate) fn at(place: &str) -> impl FnOnce(RequestError) -> Self {
         let place = place.to_owned();
         move |source| Self::Request { place, source }
     }
@@ -169,11 +169,10 @@ impl Provisioner {
     /// # Errors
     /// A setting could lose tasks or mix up tenants, or something is missing or cannot be read.
     pub async fn verify_tenant(&self, record: &TenantRecord) -> Result<(), Dangerous> {
-        let tasks = layout::tasks_stream(record, self.nats.max_payload(), self.replicas);
+        let wanted = self.wanted_streams(record);
+        let tasks = &wanted[0];
         let mut differences = Vec::new();
-        let (results, dead) =
-            (layout::results_stream(record, self.replicas), layout::dead_stream(record, self.replicas));
-        for wanted in [&tasks, &results, &dead, &layout::state_stream(self.replicas)] {
+        for wanted in &wanted {
             let found = self.stream(&wanted.name).await.map_err(ProvisionError::at(&wanted.name))?;
             differences.extend(of_streams(&found.config, wanted));
         }
@@ -197,6 +196,16 @@ impl Provisioner {
         } else {
             Err(Dangerous::Settings { tenant: record.spec.name.clone(), differences })
         }
+    }
+
+    /// The streams that a tenant always has, that of its tasks first, and that of all tenants' states.
+    pub(crate) fn wanted_streams(&self, record: &TenantRecord) -> [Config; 4] {
+        [
+            layout::tasks_stream(record, self.nats.max_payload(), self.replicas),
+            layout::results_stream(record, self.replicas),
+            layout::dead_stream(record, self.replicas),
+            layout::state_stream(self.replicas),
+        ]
     }
 
     /// What a tenant's plugins keep, and its timers, if there are any.
@@ -288,7 +297,11 @@ impl Provisioner {
         Err(ProvisionError::Contended { place: name.clone() })
     }
 
-    async fn ensure_consumer(&self, stream: &str, wanted: &consumer::Config) -> Result<(), ProvisionError> {
+    pub(crate) async fn ensure_consumer(
+        &self,
+        stream: &str,
+        wanted: &consumer::Config,
+    ) -> Result<(), ProvisionError> {
         let name = wanted.durable_name.as_deref().unwrap_or_default();
         let place = format!("{stream}, consumer {name}");
         let config = match self.consumer(stream, name).await {
@@ -310,7 +323,7 @@ impl Provisioner {
             .map_err(|source| ProvisionError::Request { place, source })
     }
 
-    async fn remove_consumer(&self, stream: &str, name: &str) -> Result<(), ProvisionError> {
+    pub(crate) async fn remove_consumer(&self, stream: &str, name: &str) -> Result<(), ProvisionError> {
         let subject = format!("CONSUMER.DELETE.{stream}.{name}");
         match self.nats.ask::<serde_json::Value>("removing a consumer", &subject, &()).await {
             Ok(_) => Ok(()),
@@ -349,11 +362,11 @@ impl Provisioner {
         }
     }
 
-    async fn stream(&self, name: &str) -> Result<stream::Info, RequestError> {
+    pub(crate) async fn stream(&self, name: &str) -> Result<stream::Info, RequestError> {
         self.nats.stream_info(name).await
     }
 
-    async fn consumer(&self, stream: &str, name: &str) -> Result<consumer::Info, RequestError> {
+    pub(crate) async fn consumer(&self, stream: &str, name: &str) -> Result<consumer::Info, RequestError> {
         self.nats.consumer_info(stream, name).await
     }
 }

@@ -5,7 +5,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::Subscriber;
 use futures::{FutureExt as _, Stream, StreamExt as _};
@@ -49,6 +49,8 @@ pub struct TaskQueue {
     request: async_nats::Subject,
     stream: std::sync::Arc<str>,
     created_ms: u64,
+    /// When its consumer was made, perhaps anew after somebody had deleted it.
+    bound_at: SystemTime,
 }
 
 /// Why nothing can be pulled.
@@ -108,10 +110,19 @@ pub struct QueueDepth {
     pub pulls: u64,
     /// An operator paused it.
     pub paused: bool,
+    /// Deliveries so far, to anybody.
+    pub delivered: u64,
 }
 
 /// What the server says when the next message does not fit into the bytes that were asked for.
 const FULL: &str = "MaxBytes";
+
+/// What the server says when it has taken as many messages out of the queue as were asked for. In a cluster it says so
+/// at once, while the messages wait for the other replicas.
+const COMPLETE: &str = "Batch Completed";
+
+/// How many of the messages that were asked for will not come, when the server ends a pull.
+const NOT_COMING: &str = "Nats-Pending-Messages";
 
 const PULLING: &str = "pulling tasks";
 
@@ -130,7 +141,7 @@ impl TaskQueue {
             }
         };
         let info = nats.stream_info(&stream).await.map_err(gone)?;
-        nats.consumer_info(&stream, queue.as_str()).await.map_err(gone)?;
+        let consumer = nats.consumer_info(&stream, queue.as_str()).await.map_err(gone)?;
         Ok(Self {
             nats: nats.clone(),
             tenant: tenant.clone(),
@@ -138,6 +149,7 @@ impl TaskQueue {
             request: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{queue}").into(),
             stream: stream.into(),
             created_ms: unix_ms(info.created.into()),
+            bound_at: consumer.created.into(),
         })
     }
 
@@ -155,6 +167,7 @@ impl TaskQueue {
             request: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{PUMP}").into(),
             stream: stream.into(),
             created_ms: 0,
+            bound_at: SystemTime::UNIX_EPOCH,
         }
     }
 
@@ -185,6 +198,13 @@ impl TaskQueue {
         self.created_ms
     }
 
+    /// Whether the queue's consumer was made after this moment. It then counts deliveries from 1 again, whatever a
+    /// task published before has been through.
+    #[must_use]
+    pub fn is_younger_than(&self, published: SystemTime) -> bool {
+        published < self.bound_at
+    }
+
     /// How the queue stands. Asks the server, so not for every task: a delivery carries the pending count.
     ///
     /// # Errors
@@ -200,6 +220,7 @@ impl TaskQueue {
             running: info.num_ack_pending as u64,
             pulls: info.num_waiting as u64,
             paused: info.paused,
+            delivered: info.delivered.consumer_sequence,
         })
     }
 
@@ -314,7 +335,7 @@ impl Pull {
             // Nothing there; time over.
             404 | 408 => Some(Ok(())),
             409 if description.contains("Consumer Deleted") => Some(Err(self.queue.gone())),
-            409 if description.contains(FULL) => Some(Ok(())),
+            409 if description.contains(FULL) || description.contains(COMPLETE) => Some(Ok(())),
             // The leader moved or the server shuts down: ask again.
             409 if description.contains("Leadership Change") || description.contains("Server Shutdown") => {
                 Some(Ok(()))
@@ -323,6 +344,11 @@ impl Pull {
             _ => Some(Err(self.queue.refused(&format!("{status} {description}")))),
         }
     }
+}
+
+/// How many messages the server says that it owes and will not send; nothing if it does not say.
+fn not_coming(message: &async_nats::Message) -> Option<usize> {
+    message.headers.as_ref()?.get(NOT_COMING)?.as_str().parse().ok()
 }
 
 impl Stream for Pull {
@@ -355,7 +381,11 @@ impl Stream for Pull {
             self.full = message.description.as_deref().is_some_and(|said| said.contains(FULL));
             match self.ended(status, message.description.as_deref().unwrap_or_default()) {
                 None => {}
-                Some(Ok(())) => return self.over(),
+                Some(Ok(())) => match not_coming(&message) {
+                    // The rest is on its way, behind the word that there is no more of it.
+                    Some(not_coming) if not_coming < self.left => self.left -= not_coming,
+                    _ => return self.over(),
+                },
                 Some(Err(error)) => return self.failed(error),
             }
         }

@@ -1,9 +1,12 @@
 //! What tasks have been through between two of their runs.
 
+use std::time::SystemTime;
+
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use saggar_model::{History, QueueName, Sequence, Subjects, TenantName};
 
 use crate::api::RequestError;
+use crate::direct::Kept;
 use crate::headers::Headers;
 use crate::{Fault, Nats};
 
@@ -20,6 +23,21 @@ pub struct StoredHistory {
     pub history: History,
     /// Its revision, for changing it.
     pub revision: u64,
+}
+
+/// Where a history is stored, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPlace {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// The queue.
+    pub queue: QueueName,
+    /// The task's place in the tenant's stream.
+    pub sequence: Sequence,
+    /// The history's revision.
+    pub revision: u64,
+    /// When it was stored.
+    pub stored_at: SystemTime,
 }
 
 /// Why a history could not be read or written.
@@ -78,7 +96,9 @@ impl States {
         sequence: Sequence,
     ) -> Result<Option<StoredHistory>, StateError> {
         let subject = Subjects::of(tenant).state(queue, sequence);
-        let kept = self.nats.last_of("reading a task's state", Subjects::STATE_STREAM, &subject).await?;
+        // Where it was written: whoever gets a task that was just given back must not take it for one that never ran.
+        let doing = "reading a task's state";
+        let kept = self.nats.last_at_leader(doing, Subjects::STATE_STREAM, &subject).await?;
         let Some(kept) = kept else { return Ok(None) };
         match serde_json::from_slice(&kept.payload) {
             Ok(history) => Ok(Some(StoredHistory { history, revision: kept.sequence })),
@@ -115,6 +135,32 @@ impl States {
             },
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Up to `limit` histories after revision `after` (0 for the first), oldest first.
+    ///
+    /// # Errors
+    /// NATS does not answer.
+    pub async fn list(&self, after: u64, limit: usize) -> Result<Vec<HistoryPlace>, StateError> {
+        let (doing, stream) = ("listing the states of tasks", Subjects::STATE_STREAM);
+        let kept = self.nats.scan(doing, stream, Subjects::STATE_SUBJECTS, after, limit).await?;
+        let place = |kept: Kept| {
+            let mut tokens = kept.subject.strip_prefix("saggar.state.")?.split('.');
+            let (tenant, queue) = (tokens.next()?.parse().ok()?, tokens.next()?.parse().ok()?);
+            let sequence = tokens.next()?.parse().ok()?;
+            Some(HistoryPlace { tenant, queue, sequence, revision: kept.sequence, stored_at: kept.time })
+        };
+        Ok(kept.into_iter().filter_map(place).collect())
+    }
+
+    /// Whether the task of a history is still in its queue.
+    ///
+    /// # Errors
+    /// NATS does not answer.
+    pub async fn has_task(&self, place: &HistoryPlace) -> Result<bool, StateError> {
+        let stream = Subjects::of(&place.tenant).tasks_stream();
+        let doing = "looking for the task of a state";
+        Ok(self.nats.at_leader(doing, &stream, place.sequence).await?.is_some())
     }
 
     /// Removes the history with this revision; the answer says whether it was there.

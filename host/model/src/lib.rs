@@ -5,6 +5,7 @@
 //! each word.
 
 mod cancel;
+pub mod checkup;
 pub mod config;
 mod ending;
 mod grants;

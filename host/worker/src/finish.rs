@@ -72,9 +72,13 @@ impl Finishing {
 
     /// Whether nothing is left to do but to acknowledge, once the result is stored.
     fn is_plain(&self) -> bool {
-        self.state == 0
-            && self.held.task.headers.reply_to.is_none()
-            && !self.held.lease().may_have_checkpoint()
+        self.state == 0 && self.held.task.headers.reply_to.is_none() && !self.may_have_checkpoint()
+    }
+
+    /// Whether there may be a checkpoint, which goes with the end of the task. An earlier attempt may have left one, also
+    /// under another message.
+    fn may_have_checkpoint(&self) -> bool {
+        self.held.lease().may_have_checkpoint() || self.result.receipt.attempt > 1
     }
 
     /// Does what is left once the task has a result, this one or another.
@@ -101,7 +105,7 @@ impl Finishing {
             Put::Refused(_) => held.lane.metrics.repeated(),
         }
         // Before the message goes: behind it the id may be another task's.
-        if held.lease().may_have_checkpoint() {
+        if self.may_have_checkpoint() {
             settlement::clear_checkpoint(&held.lane, &held.reference()).await;
         }
         self.acknowledge().await;

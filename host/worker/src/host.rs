@@ -216,6 +216,7 @@ impl Host {
             nats.clone(),
             options.name.clone(),
             provisioner,
+            metrics.clone(),
             shared.leaving.clone(),
         ));
         let pump = tokio::spawn(pump::pump(shared.clone()));

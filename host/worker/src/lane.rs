@@ -27,6 +27,7 @@ use crate::retries::Retries;
 use crate::runner::{Program, Runner};
 use crate::unit;
 use crate::vault::SecretValues;
+use crate::watchdog::{Remedy, Watchdog, is_stuck};
 
 /// How long one standing request waits for a task before it is made anew.
 const STAND: Duration = Duration::from_secs(30);
@@ -40,6 +41,9 @@ const FETCHES: usize = 2;
 /// Between two tries of something that failed.
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Between two looks at a queue that seems to be stuck: whoever can be delivered to has been by then.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// How often a blocked lane looks whether it still is.
 const BLOCKED_LOOK: Duration = Duration::from_millis(250);
@@ -106,11 +110,12 @@ impl Lane {
     /// Serves the queue until it is told to stop.
     pub(crate) async fn run(mut self) {
         let mut pause = RETRY_MIN;
+        let mut hearing = Hearing { host: &self.host.clone(), dog: Watchdog::default(), unwell: false };
         while !self.stop.is_cancelled() {
             let config = self.config.borrow_and_update().clone();
             let Some(runner) = self.get_ready(config).await else { continue };
             let Some(lane) = self.open().await else { continue };
-            match self.serve(&lane, &runner).await {
+            match self.serve(&lane, &runner, &mut hearing).await {
                 Served::Stopped => return,
                 Served::Changed => pause = RETRY_MIN,
                 Served::Gone => {
@@ -237,9 +242,14 @@ impl Lane {
         }
     }
 
-    async fn serve(&mut self, lane: &Arc<OpenLane>, runner: &Arc<Runner>) -> Served {
+    async fn serve(
+        &mut self,
+        lane: &Arc<OpenLane>,
+        runner: &Arc<Runner>,
+        hearing: &mut Hearing<'_>,
+    ) -> Served {
         let mut fetches = Fetches::default();
-        let served = self.serve_until(lane, runner, &mut fetches).await;
+        let served = self.serve_until(lane, runner, &mut fetches, hearing).await;
         // What they bring must not be lost; they end within milliseconds.
         while fetches.next().await.is_some() {}
         served
@@ -250,8 +260,8 @@ impl Lane {
         lane: &Arc<OpenLane>,
         runner: &Arc<Runner>,
         fetches: &mut Fetches,
+        hearing: &mut Hearing<'_>,
     ) -> Served {
-        let mut unanswered = Unanswered { host: &self.host.clone(), in_a_row: 0 };
         loop {
             if self.stop.is_cancelled() {
                 return Served::Stopped;
@@ -265,13 +275,21 @@ impl Lane {
                 self.pause(BLOCKED_LOOK).await;
                 continue;
             }
-            let turn = self.turn(lane, runner, fetches).await;
-            unanswered.count(matches!(turn, Err(PullError::Deaf { .. })));
-            match turn {
-                Ok(()) => {}
+            match self.turn(lane, runner, fetches).await {
+                Ok(Heard::Something) => hearing.note(Watchdog::heard),
+                Ok(Heard::Interrupted) => {}
+                Ok(Heard::Nothing) => {
+                    if hearing.note(Watchdog::quiet) && self.is_deaf(lane, runner, hearing).await {
+                        return Served::Gone;
+                    }
+                }
                 Err(PullError::Gone { .. }) => return Served::Gone,
                 Err(error) => {
                     tracing::warn!(tenant = %lane.tenant, queue = %lane.queue, %error, "pulling failed");
+                    // Without a connection nobody is deaf.
+                    if self.host.nats.is_connected() {
+                        hearing.note(Watchdog::unanswered);
+                    }
                     fetches.waiting = 0;
                     self.pause(RETRY_MIN).await;
                 }
@@ -286,17 +304,20 @@ impl Lane {
         lane: &Arc<OpenLane>,
         runner: &Arc<Runner>,
         fetches: &mut Fetches,
-    ) -> Result<(), PullError> {
+    ) -> Result<Heard, PullError> {
         let mut held = None;
         if fetches.waiting == 0 {
             if let Some(fetched) = fetches.next().await {
-                return fetched;
+                return fetched.map(|()| Heard::Interrupted);
             }
-            let Some(delivery) = self.wait_for_task(lane).await? else { return Ok(()) };
+            let delivery = match self.wait_for_task(lane).await? {
+                Ok(delivery) => delivery,
+                Err(heard) => return Ok(heard),
+            };
             fetches.waiting = delivery.pending();
             held = Some(delivery);
         } else if fetches.on_their_way.len() >= FETCHES {
-            return fetches.next().await.unwrap_or(Ok(()));
+            return fetches.next().await.unwrap_or(Ok(())).map(|()| Heard::Something);
         }
         let more = u32::try_from(fetches.waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
         let wanted = more + u32::from(held.is_some());
@@ -316,7 +337,7 @@ impl Lane {
                 fetches.waiting = fetches.waiting.saturating_add(1);
                 unit::give_back(lane, delivery).await;
             }
-            return Ok(());
+            return Ok(Heard::Something);
         };
         let mut batch = Batch::open(lane.clone(), runner.clone(), self.permits.more(), permits);
         if let Some(delivery) = held {
@@ -325,17 +346,44 @@ impl Lane {
         if batch.left() > 0 {
             fetches.start(lane.clone(), batch);
         }
-        Ok(())
+        Ok(Heard::Something)
     }
 
-    /// The next task of an idle queue; nothing if none came, or the lane was stopped or changed.
-    async fn wait_for_task(&mut self, lane: &OpenLane) -> Result<Option<Delivery>, PullError> {
+    /// Whether tasks wait that nobody gets, so that the queue has to be found anew. To be asked when nothing came for a
+    /// while.
+    async fn is_deaf(&mut self, lane: &OpenLane, runner: &Runner, hearing: &mut Hearing<'_>) -> bool {
+        let (concurrency, OpenLane { tenant, queue, source, .. }) = (runner.spec.concurrency, lane);
+        let Ok(before) = source.depth().await else { return false };
+        let mut now = before;
+        if is_stuck(&before, concurrency) {
+            if self.pause(LOOK_AGAIN).await {
+                return false;
+            }
+            let Ok(again) = source.depth().await else { return false };
+            now = again;
+        }
+        match hearing.note(|dog| dog.looked(&before, &now, concurrency)) {
+            Remedy::Nothing => false,
+            Remedy::Rebind => {
+                tracing::warn!(%tenant, %queue, pending = now.pending, "tasks wait and none comes; asking anew");
+                true
+            }
+            Remedy::Alert => {
+                tracing::error!(%tenant, %queue, pending = now.pending,
+                    "tasks wait, slots are free, and still nothing is delivered");
+                true
+            }
+        }
+    }
+
+    /// The next task of an idle queue, or what happened instead.
+    async fn wait_for_task(&mut self, lane: &OpenLane) -> Result<Result<Delivery, Heard>, PullError> {
         let mut pull = lane.source.pull(1, PullMode::Wait, STAND).await?;
         tokio::select! {
-            delivery = pull.next() => delivery.transpose(),
+            delivery = pull.next() => Ok(delivery.transpose()?.ok_or(Heard::Nothing)),
             () = self.changed() => {
                 give_back_all(lane, pull).await;
-                Ok(None)
+                Ok(Err(Heard::Interrupted))
             }
         }
     }
@@ -351,38 +399,42 @@ impl Lane {
     }
 }
 
-/// Requests of one lane that the server never answered, in a row. Two of them make the host unwell, until one is
-/// answered or the lane is gone.
-struct Unanswered<'a> {
+/// What a turn of a lane brought.
+enum Heard {
+    /// A task, or more to do.
+    Something,
+    /// Nothing, though the server was asked and has answered.
+    Nothing,
+    /// Nothing yet.
+    Interrupted,
+}
+
+/// What a lane hears of its queue, for as long as there is the lane. While it is deaf, its host is unwell.
+struct Hearing<'a> {
     host: &'a Shared,
-    in_a_row: u32,
+    dog: Watchdog,
+    unwell: bool,
 }
 
-impl Unanswered<'_> {
-    const UNWELL: u32 = 2;
-
-    fn count(&mut self, unanswered: bool) {
-        if unanswered {
-            self.in_a_row += 1;
-            if self.in_a_row == Self::UNWELL {
-                self.host.deaf_lanes.fetch_add(1, Ordering::Relaxed);
-            }
-        } else {
-            self.forget();
-        }
+impl Hearing<'_> {
+    fn note<T>(&mut self, what: impl FnOnce(&mut Watchdog) -> T) -> T {
+        let said = what(&mut self.dog);
+        self.set(self.dog.is_unwell());
+        said
     }
 
-    fn forget(&mut self) {
-        if self.in_a_row >= Self::UNWELL {
-            self.host.deaf_lanes.fetch_sub(1, Ordering::Relaxed);
+    fn set(&mut self, unwell: bool) {
+        match (std::mem::replace(&mut self.unwell, unwell), unwell) {
+            (false, true) => _ = self.host.deaf_lanes.fetch_add(1, Ordering::Relaxed),
+            (true, false) => _ = self.host.deaf_lanes.fetch_sub(1, Ordering::Relaxed),
+            _ => {}
         }
-        self.in_a_row = 0;
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for Hearing<'_> {
     fn drop(&mut self) {
-        self.forget();
+        self.set(false);
     }
 }
 

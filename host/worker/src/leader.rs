@@ -9,6 +9,8 @@ use saggar_jetstream::{Lease, Nats, Provisioner, TenantChange, Tenants};
 use saggar_model::{TenantName, TenantRecord};
 use tokio_util::sync::CancellationToken;
 
+use crate::mend::Mender;
+use crate::metrics::Metrics;
 use crate::schedules;
 
 /// How often everything is derived again: puts right what somebody removed by hand, and what failed.
@@ -21,8 +23,15 @@ const LOOK: Duration = Duration::from_secs(1);
 const RETRY: Duration = Duration::from_secs(2);
 
 /// Campaigns, and leads when it is elected, until `stop`.
-pub(crate) async fn lead(nats: Nats, host: String, provisioner: Provisioner, stop: CancellationToken) {
+pub(crate) async fn lead(
+    nats: Nats,
+    host: String,
+    provisioner: Provisioner,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
     let tenants = Tenants::new(&nats);
+    let mender = Mender::new(&nats, &host, provisioner.clone(), metrics);
     let mut lease = Lease::campaign(&nats, &host);
     loop {
         tokio::select! {
@@ -34,6 +43,8 @@ pub(crate) async fn lead(nats: Nats, host: String, provisioner: Provisioner, sto
             () = stop.cancelled() => break,
             () = derive(&tenants, &provisioner, &lease) => {}
             () = schedules::keep(&nats, &lease) => {}
+            // It goes on for as long as this host leads.
+            () = mender.mend() => {}
         }
         tracing::info!(%host, "no longer leading");
         tokio::time::sleep(LOOK).await;

@@ -14,6 +14,7 @@ mod lane;
 mod later;
 mod leader;
 mod lease;
+mod mend;
 mod metrics;
 mod pace;
 mod pump;
@@ -28,6 +29,7 @@ mod suspects;
 mod turns;
 mod unit;
 mod vault;
+mod watchdog;
 mod watcher;
 
 pub use host::{Drained, Host, HostError, HostOptions};

@@ -45,6 +45,32 @@ struct SuspectLabels {
     fate: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MendedLabels {
+    what: &'static str,
+}
+
+/// What the leader puts right that no host can have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mended {
+    /// A queue whose consumer had passed a task, and was made anew.
+    Overlooked,
+    /// A task that JetStream had given up, and that is a dead letter now.
+    GivenUp,
+    /// What a task had been through that is gone.
+    State,
+}
+
+impl Mended {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Overlooked => "overlooked",
+            Self::GivenUp => "given-up",
+            Self::State => "state",
+        }
+    }
+}
+
 /// What became of a delivered task that hosts were lost with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SuspectFate {
@@ -85,6 +111,7 @@ pub struct Metrics {
     denials: Family<DenialLabels, Counter>,
     settled: Counter,
     cache: Family<CacheLabels, Counter>,
+    mended: Family<MendedLabels, Counter>,
     pub(crate) running: Gauge,
     pub(crate) slots: Gauge,
     /// Tasks that this host moved out of their timers.
@@ -116,6 +143,7 @@ impl Metrics {
             denials: Family::default(),
             settled: Counter::default(),
             cache: Family::default(),
+            mended: Family::default(),
             running: Gauge::default(),
             slots: Gauge::default(),
             timers: Counter::default(),
@@ -187,6 +215,11 @@ impl Metrics {
             "What became of look-ups in the cache of compiled plugins",
             metrics.cache.clone(),
         );
+        registry.register(
+            "mended",
+            "What was put right that no host can have done, by what it was",
+            metrics.mended.clone(),
+        );
         metrics
     }
 
@@ -194,6 +227,11 @@ impl Metrics {
     #[must_use]
     pub fn settled(&self) -> u64 {
         self.settled.get()
+    }
+
+    /// Something was put right.
+    pub(crate) fn mended(&self, what: Mended) {
+        self.mended.get_or_create(&MendedLabels { what: what.as_str() }).inc();
     }
 
     /// What the cache of compiled plugins has counted until now.

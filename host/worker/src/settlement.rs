@@ -351,7 +351,9 @@ pub(crate) async fn recall(
     ticket: Option<&Ticket>,
 ) -> Result<Recalled, Unsettled> {
     let delivery = &lease.delivery;
-    let again = delivery.delivered() > 1 || ticket.is_some();
+    // A consumer that somebody deleted and a host made again counts from 1.
+    let again =
+        delivery.delivered() > 1 || ticket.is_some() || lane.source.is_younger_than(delivery.published());
     let records = &lane.host.records;
     if again || (once && !task.id.is_made()) {
         let found = persist(

@@ -141,6 +141,12 @@ impl SaggarProcess {
         self.signal(Signal::INT);
     }
 
+    /// Waits for its end, however long that takes.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let status = self.child.wait().await;
+        status.unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+
     /// Waits for its end, and for the last of what it said.
     ///
     /// # Panics

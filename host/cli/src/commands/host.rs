@@ -1,6 +1,6 @@
 //! `saggar host`: a worker host, from its configuration to its drain.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use saggar_model::HostName;
 use saggar_model::config::{HostConfig, Overrides};
@@ -74,7 +74,7 @@ pub async fn execute(
     if let Some(command) = arguments.command {
         return hosts::execute(command, flags, console).await;
     }
-    let mut config = read(&arguments)?;
+    let mut config = read(arguments.config.as_deref())?;
     config.nats.url = flags.nats.clone().or(config.nats.url);
     config.nats.creds = flags.creds.clone().or(config.nats.creds);
     telemetry::start(config.log, "info,async_nats=error");
@@ -124,8 +124,12 @@ pub async fn execute(
     }
 }
 
-fn read(arguments: &Arguments) -> Result<HostConfig, Failure> {
-    let (name, text) = match &arguments.config {
+/// A host's configuration: its file, if there is one, and the variables.
+///
+/// # Errors
+/// The file cannot be read, or has mistakes.
+pub fn read(file: Option<&Path>) -> Result<HostConfig, Failure> {
+    let (name, text) = match file {
         None => ("the environment".to_owned(), String::new()),
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, "read", &error))?;

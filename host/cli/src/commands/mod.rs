@@ -7,6 +7,7 @@ pub mod conformance;
 pub mod dead;
 pub mod dead_letter;
 pub mod dev;
+pub mod doctor;
 pub mod host;
 pub mod hosts;
 pub mod plugin;

@@ -1,0 +1,114 @@
+//! Tasks that lie in a queue and that JetStream will never deliver: what a consumer that was changed or restored by
+//! hand has left behind.
+//!
+//! A consumer only goes forward. A task before everything that it has delivered and heard of is lost to it; so is any
+//! task in a queue of which it says that nothing waits and nothing runs. Making it anew delivers them, and once more
+//! whatever runs at that moment: its result counts once.
+
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::Info;
+use saggar_model::{QueueName, Sequence, Subjects, TenantName, TenantRecord};
+
+use crate::api::RequestError;
+use crate::provision::{ProvisionError, Provisioner};
+use crate::{Nats, layout};
+
+/// How long a task that is being acknowledged at this moment may still lie there, in a cluster that is busy.
+pub const OVERLOOKED_FOR: Duration = Duration::from_secs(10);
+
+/// A task that its consumer has passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overlooked {
+    /// Its place in the tenant's stream.
+    pub sequence: Sequence,
+    /// Tasks of the queue that run, and would be delivered once more if the consumer were made anew.
+    pub running: u64,
+}
+
+/// What matters of a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stand {
+    /// Everything up to here is acknowledged, as far as the consumer knows.
+    floor: Sequence,
+    pending: u64,
+    running: u64,
+}
+
+impl Stand {
+    fn of(info: &Info) -> Self {
+        Self {
+            floor: info.ack_floor.stream_sequence,
+            pending: info.num_pending,
+            running: info.num_ack_pending as u64,
+        }
+    }
+
+    /// Whether the oldest task of the queue will not be delivered.
+    fn overlooks(self, oldest: Sequence) -> bool {
+        oldest <= self.floor || (self.pending == 0 && self.running == 0)
+    }
+}
+
+impl Nats {
+    /// The oldest task of a queue, if it looks as if its consumer had passed it. What looks so twice, for longer than
+    /// [`OVERLOOKED_FOR`], is so.
+    ///
+    /// # Errors
+    /// NATS does not answer. A queue that is not there overlooks nothing.
+    pub async fn overlooked(
+        &self,
+        tenant: &TenantName,
+        queue: &QueueName,
+    ) -> Result<Option<Overlooked>, RequestError> {
+        const DOING: &str = "looking for tasks that are not delivered";
+        let subjects = Subjects::of(tenant);
+        let stream = subjects.tasks_stream();
+        let stand = match self.consumer_info(&stream, queue.as_str()).await {
+            Ok(info) => Stand::of(&info),
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut oldest = None;
+        for filter in subjects.task_filters(queue) {
+            let first = self.scan(DOING, &stream, &filter, 0, 1).await?.first().map(|kept| kept.sequence);
+            oldest = oldest.into_iter().chain(first).min();
+        }
+        let Some(sequence) = oldest.filter(|oldest| stand.overlooks(*oldest)) else { return Ok(None) };
+        // A replica that lags behind may still have what was acknowledged long ago.
+        let there = self.at_leader(DOING, &stream, sequence).await?;
+        Ok(there.map(|_| Overlooked { sequence, running: stand.running }))
+    }
+}
+
+impl Provisioner {
+    /// Makes a queue's consumer anew, so that it delivers every task of the queue.
+    ///
+    /// # Errors
+    /// The server refuses or does not answer. The consumer may be gone then, until [`Provisioner::ensure_tenant`].
+    pub async fn rebind_queue(&self, record: &TenantRecord, queue: &QueueName) -> Result<(), ProvisionError> {
+        let Some(spec) = record.spec.queues.get(queue) else { return Ok(()) };
+        let stream = Subjects::of(&record.spec.name).tasks_stream();
+        self.remove_consumer(&stream, queue.as_str()).await?;
+        self.ensure_consumer(&stream, &layout::queue_consumer(record, queue, spec)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STAND: Stand = Stand { floor: 10, pending: 3, running: 1 };
+
+    #[test]
+    fn a_task_before_everything_that_is_acknowledged_is_overlooked() {
+        assert!(STAND.overlooks(10) && STAND.overlooks(1));
+        assert!(!STAND.overlooks(11), "it runs, or waits");
+    }
+
+    #[test]
+    fn so_is_any_task_where_nothing_waits_and_nothing_runs() {
+        assert!(Stand { pending: 0, running: 0, ..STAND }.overlooks(11));
+        assert!(!Stand { pending: 0, ..STAND }.overlooks(11));
+    }
+}
