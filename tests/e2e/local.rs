@@ -109,3 +109,12 @@ async fn the_cases_of_every_plugin_hold() {
         assert_eq!(finished.code, Some(0), "{}{}", finished.text(), finished.stderr);
     }
 }
+
+#[tokio::test]
+async fn a_task_that_runs_here_keeps_things_in_memory_if_it_may() {
+    let steps = r#"[["set", "b", "a", "mine"], ["get", "b", "a"], ["write", "c", "o", "object"], ["read", "c", "o"]]"#;
+    let kept = run_guest("keeps", &["--grant", "kv", "--grant", "blobs"], steps).await.expect_code(0).text();
+    assert_eq!(kept, r#"[null,"mine",null,"object"]"#);
+    let denied = run_guest("keeps", &[], steps).await.expect_code(0).text();
+    assert!(denied.contains("Denied") && !denied.contains("mine"), "{denied}");
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use saggar_harness::eventually;
 use saggar_model::Outcome;
 
-use crate::stage::{SOON, Stage};
+use crate::stage::{SOON, Stage, get};
 
 /// So that a test does not wait for the real delays.
 const QUICK: &str = "retry = { attempts = 3, base = '10ms', cap = '20ms' }";
@@ -84,4 +84,24 @@ async fn a_finished_id_is_not_run_again_in_a_queue_that_says_once() {
         .await;
     assert_eq!(stage.result("echo", "a").await.payload, "first");
     drop((host, url));
+}
+
+#[tokio::test]
+async fn attack_82_while_everything_fails_hardly_anything_is_tried_again_at_once() {
+    const TASKS: u32 = 200;
+    let stage = Stage::new("storm").await;
+    let host = stage.start_host("host-1", "");
+    let url = host.wait_for_url(SOON).await;
+    stage.apply(&["fails"], "retry = { attempts = 20, base = '100ms', cap = '10m' }").await;
+    for task in 0..TASKS {
+        stage.publish("fails", &task.to_string(), "retry").await;
+    }
+    // What the budget cannot pay for waits outside the queue.
+    stage.drained().await;
+    let (_, metrics) = get(&format!("{url}/metrics")).await.expect("the host answers");
+    let line = r#"saggar_tasks_total{tenant="storm",queue="fails",outcome="retried"} "#;
+    let attempts = metrics.lines().find_map(|found| found.strip_prefix(line)).expect("attempts are counted");
+    let attempts: f64 = attempts.parse().expect("a number");
+    assert!(attempts >= f64::from(TASKS) && attempts <= 1.2 * f64::from(TASKS), "{attempts}");
+    assert_eq!((stage.results().await, stage.dead().await), (0, 0), "none has given up");
 }

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use saggar_egress::Outbound;
 use saggar_model::{Capability, HttpFailure};
-use saggar_sandbox::{HttpBody, HttpCall, LogLine, Services};
+use saggar_sandbox::{Blobs, Checkpoint, HttpBody, HttpCall, KeyValue, LogLine, Services};
 
 /// Whoever watches the task, and what sends its requests.
 pub struct Networked {
@@ -30,6 +30,18 @@ impl Services for Networked {
 
     fn denied(&self, capability: Capability, target: &str) {
         self.watcher.denied(capability, target);
+    }
+
+    fn kv(&self) -> Option<Arc<dyn KeyValue>> {
+        self.watcher.kv()
+    }
+
+    fn blobs(&self) -> Option<Arc<dyn Blobs>> {
+        self.watcher.blobs()
+    }
+
+    fn checkpoint(&self) -> Option<Arc<dyn Checkpoint>> {
+        self.watcher.checkpoint()
     }
 
     fn http(&self, call: HttpCall) -> BoxFuture<'static, Result<Response<HttpBody>, HttpFailure>> {

@@ -55,6 +55,14 @@ fn is_name(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
+/// `saggar.state.` is where hosts keep what tasks have been through.
+fn is_tenant(text: &str) -> bool {
+    is_name(text) && text != "state"
+}
+
+const TENANT_RULE: &str =
+    "use 1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit; `state` is taken";
+
 const NAME_RULE: &str = "use 1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit";
 
 macro_rules! checked_text {
@@ -111,7 +119,7 @@ macro_rules! checked_text {
 
 checked_text!(
     /// The owner of queues, plugins and quotas.
-    TenantName, "tenant name", is_name, NAME_RULE
+    TenantName, "tenant name", is_tenant, TENANT_RULE
 );
 checked_text!(
     /// A tenant's named lane of tasks.
@@ -249,6 +257,12 @@ impl fmt::Display for TaskRef {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tenant_is_not_called_like_the_subjects_of_the_hosts() {
+        assert!("state".parse::<TenantName>().is_err());
+        assert!("state".parse::<QueueName>().is_ok() && "states".parse::<TenantName>().is_ok());
+    }
 
     #[test]
     fn names_of_the_rule_are_accepted() {
