@@ -210,13 +210,11 @@ impl Mender {
         let Advisory { tenant, queue, sequence, .. } = advisory;
         let own =
             remains.and_then(|remains| Subjects::of(tenant).task_id(queue, &remains.subject).ok().flatten());
-        match own {
-            Some(id) => Ok(id),
-            None => {
-                let created = self.nats.tasks_created_ms(tenant).await.map_err(|_| Unsettled)?;
-                Ok(TaskId::from_sequence(created, *sequence))
-            }
+        if let Some(id) = own {
+            return Ok(id);
         }
+        let created = self.nats.tasks_created_ms(tenant).await.map_err(|_| Unsettled)?;
+        Ok(TaskId::from_sequence(created, *sequence))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 const RESTART: Duration = Duration::from_millis(500);
 
 /// How long a host may take to leave: its drain and what follows.
-const LEAVE: Duration = Duration::from_secs(60);
+const LEAVE: Duration = Duration::from_mins(1);
 
 /// How often a host that has been started is asked whether it is up.
 const LOOK: Duration = Duration::from_millis(50);
@@ -116,16 +116,14 @@ impl Keeper {
                     tokio::time::sleep(RESTART).await;
                     process = self.start();
                 }
-                order = self.inbox.recv() => match order {
-                    Some((order, done)) => {
-                        process = self.carry_out(order, process).await;
-                        done.send(()).ok();
-                    }
-                    None => {
+                order = self.inbox.recv() => {
+                    let Some((order, done)) = order else {
                         self.drain(&mut process).await;
                         return (self.story, process.stderr());
-                    }
-                },
+                    };
+                    process = self.carry_out(order, process).await;
+                    done.send(()).ok();
+                }
                 _ = look.tick(), if !up => {
                     let said = process.stdout().iter().chain(&process.stderr()).any(|line| line.contains("http://"));
                     self.ready.send_replace(said);

@@ -174,7 +174,7 @@ impl fmt::Display for Job {
     }
 }
 
-/// Spreads a number over all bits; what comes out of neighbours has nothing to do with each other (SplitMix64).
+/// Spreads a number over all bits; what comes out of neighbours has nothing to do with each other (`SplitMix64`).
 fn mixed(number: u64) -> u64 {
     let mut z = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

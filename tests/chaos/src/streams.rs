@@ -61,7 +61,7 @@ impl Inventory {
         let state = each(context, &results, true, |message| inventory.add_result(message)).await?;
         inventory.replaced = state.last_sequence.saturating_sub(state.messages);
         each(context, &format!("SAGGAR_DEAD_{tenant}"), true, |message| {
-            match last_token(message).and_then(|token| Task::number_of(token)) {
+            match last_token(message).and_then(Task::number_of) {
                 Some(number) => *inventory.dead.entry(number).or_default() += 1,
                 None => inventory.strangers.push(message.subject.to_string()),
             }

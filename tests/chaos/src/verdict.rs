@@ -264,19 +264,13 @@ mod tests {
 
     #[test]
     fn dead_letters_are_of_failures_and_failures_have_one() {
-        let none = spoilt(
-            |job| job.is_failure(),
-            |inventory, number| {
-                inventory.dead.remove(&number);
-            },
-        );
+        let none = spoilt(Job::is_failure, |inventory, number| {
+            inventory.dead.remove(&number);
+        });
         assert_eq!(none, [(Wrong::NoDeadLetter, 1)]);
-        let two = spoilt(
-            |job| job.is_failure(),
-            |inventory, number| {
-                inventory.dead.insert(number, 2);
-            },
-        );
+        let two = spoilt(Job::is_failure, |inventory, number| {
+            inventory.dead.insert(number, 2);
+        });
         assert_eq!(two, [(Wrong::DeadLetter, 1)]);
         let untrue = spoilt(
             |job| job == Job::Quick,
