@@ -50,12 +50,12 @@ impl Console {
         if self.is_json() { print(&json!({ "data": data, "meta": meta }).to_string()) } else { Ok(()) }
     }
 
-    /// Writes one of several objects that come one after another, each in a line.
+    /// Writes one of several objects that come one after another, each in a line, to programs only.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub fn object_line(self, object: &Value) -> Result<(), Failure> {
-        print(&object.to_string())
+        if self.is_json() { print(&object.to_string()) } else { Ok(()) }
     }
 
     /// Writes an object for programs, or a line for people.

@@ -214,7 +214,7 @@ mod tests {
         let text = problem(&error).to_string();
         match serde_json::from_str(&text).unwrap() {
             Document::Problem { code, detail } => {
-                assert!(code == "invalid" && detail.contains("task id"), "{detail}")
+                assert!(code == "invalid" && detail.contains("task id"), "{detail}");
             }
             Document::Success { .. } => panic!("{text}"),
         }

@@ -60,7 +60,7 @@ pub fn forbidden_address(address: IpAddr) -> Option<&'static str> {
     named.or_else(|| (!was_given_out(address)).then_some("not in use"))
 }
 
-/// Whether an address is of a part that is in use for the internet: of IPv6 an eighth is, 2000::/3.
+/// Whether an address is of a part that is in use for the internet: of IPv6 an eighth is, `2000::/3`.
 fn was_given_out(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(_) => true,

@@ -235,7 +235,7 @@ impl World {
         let (now, leaderless) = (self.now, self.server.leader_at > self.now);
         for unit in &mut self.hosts[host].units {
             let age = now - unit.confirmed;
-            if age >= KEEP_ALIVE && age < ACK_WAIT && !leaderless {
+            if (KEEP_ALIVE..ACK_WAIT).contains(&age) && !leaderless {
                 unit.confirmed = now;
                 let message = self.server.messages.get_mut(&unit.task).filter(|message| !message.acked);
                 if let Some(message) = message {

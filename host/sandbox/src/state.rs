@@ -1,6 +1,6 @@
 //! What belongs to one attempt on the host's side of the wall. It dies with the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ pub(crate) struct State {
     pub(crate) services: Arc<dyn Services>,
     pub(crate) progress: Progress,
     /// The checkpoint that the attempt was given, once it has asked.
-    pub(crate) resumes_from: Option<Option<Bytes>>,
+    pub(crate) resumes_from: OnceLock<Option<Bytes>>,
     pub(crate) task: Arc<Task>,
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
@@ -95,7 +95,7 @@ impl State {
             journal,
             services,
             progress: Progress::default(),
-            resumes_from: None,
+            resumes_from: OnceLock::new(),
             task: request.task,
             attempt: request.attempt,
             deadline,

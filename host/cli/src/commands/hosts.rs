@@ -140,13 +140,11 @@ async fn drain(
             }
         }
     };
-    match tokio::time::timeout(patience, gone).await {
-        Ok(left) => left?,
-        Err(_) => {
-            let waited = format_duration(patience);
-            return Err(Failure::new(Kind::TimedOut, format!("{host} is still draining after {waited}")));
-        }
-    }
+    let Ok(left) = tokio::time::timeout(patience, gone).await else {
+        let waited = format_duration(patience);
+        return Err(Failure::new(Kind::TimedOut, format!("{host} is still draining after {waited}")));
+    };
+    left?;
     console.answer(json!({ "host": host, "state": "left" }), format!("{host} has left"))?;
     Ok(Exit::Success)
 }

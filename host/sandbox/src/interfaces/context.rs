@@ -58,13 +58,16 @@ impl Host for State {
     async fn checkpoint(&mut self) -> wasmtime::Result<Option<Vec<u8>>> {
         self.charges.call();
         self.charges.requests(1);
-        if self.resumes_from.is_none() {
-            let Some(store) = self.services.checkpoint() else { return Ok(None) };
-            // A guest that is told of none begins anew, and would write over what it had.
-            let found = store.load().await.map_err(|error| HostFault(format!("its checkpoint: {error}")))?;
-            self.resumes_from = Some(found);
-        }
-        let found = self.resumes_from.clone().flatten();
+        let found = match (self.resumes_from.get(), self.services.checkpoint()) {
+            (Some(found), _) => found.clone(),
+            (None, None) => None,
+            (None, Some(store)) => {
+                let found = store.load().await;
+                // A guest that is told of none begins anew, and would write over what it had.
+                let found = found.map_err(|error| HostFault(format!("its checkpoint: {error}")))?;
+                self.resumes_from.get_or_init(|| found).clone()
+            }
+        };
         self.charges.bytes(found.as_ref().map_or(0, Bytes::len));
         Ok(found.map(Vec::from))
     }
