@@ -31,7 +31,7 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
 
 fn checked(text: &str, now: SystemTime) -> Result<Timestamp, String> {
     let moment: Timestamp =
-        text.parse().map_err(|_| "is not a time as in RFC 3339, such as 2030-01-31T12:00:00Z".to_owned())?;
+        text.parse().map_err(|_| "is not a time as in RFC 3339, such as 2027-01-31T12:00:00Z".to_owned())?;
     if SystemTime::from(moment) > now + DELAY_MAX { Err(TOO_FAR.to_owned()) } else { Ok(moment) }
 }
 

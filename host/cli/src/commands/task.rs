@@ -111,7 +111,7 @@ struct Submit {
     )]
     after: Option<Duration>,
 
-    /// Run it at this time, for example 2030-01-31T12:00:00Z; a time that has passed is now.
+    /// Run it at this time, for example 2027-01-31T12:00:00Z; a time that has passed is now, a year away at most.
     #[arg(long, value_name = "TIME", value_parser = later::moment)]
     at: Option<jiff::Timestamp>,
 
