@@ -25,9 +25,8 @@ fn missing(failure: HttpFailure) -> Missing {
 #[tokio::test]
 async fn attack_57_a_name_that_moves_inside_is_denied_from_then_on() {
     // 127.0.0.2 stands for the public address: the grant names it, and nothing else.
-    let outside = Server::start("127.0.0.2", say_ok).await;
+    let [outside, inside] = Server::start_two(["127.0.0.2", "127.0.0.1"], say_ok).await;
     let port = outside.port();
-    let inside = Server::start_at(&format!("127.0.0.1:{port}"), say_ok).await;
     let names = Names::start(&[("kiln.example", &[&["127.0.0.2"], &["127.0.0.1"]])]).await;
     let sender = Sender::new(Some(&names), vec![grant_at("kiln.example", port, &["127.0.0.2"])], quick());
     let url = format!("http://kiln.example:{port}/");

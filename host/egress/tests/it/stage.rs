@@ -150,15 +150,32 @@ impl Server {
         F: Fn(Connection) -> Doing + Send + 'static,
         Doing: Future<Output = ()> + Send + 'static,
     {
-        Self::start_at(&format!("{ip}:0"), serve).await
+        Self::on(TcpListener::bind((ip, 0)).await.expect("there is a port"), serve)
     }
 
-    pub async fn start_at<F, Doing>(address: &str, serve: F) -> Self
+    /// Two servers at different addresses and one port.
+    pub async fn start_two<F, Doing>(ips: [&str; 2], serve: F) -> [Self; 2]
+    where
+        F: Fn(Connection) -> Doing + Clone + Send + 'static,
+        Doing: Future<Output = ()> + Send + 'static,
+    {
+        /// The port of the one may be somebody's at the address of the other.
+        const TRIES: usize = 100;
+        for _ in 0..TRIES {
+            let one = TcpListener::bind((ips[0], 0)).await.expect("there is a port");
+            let port = one.local_addr().expect("it is bound").port();
+            if let Ok(two) = TcpListener::bind((ips[1], port)).await {
+                return [Self::on(one, serve.clone()), Self::on(two, serve)];
+            }
+        }
+        panic!("no port is free at both {ips:?}");
+    }
+
+    fn on<F, Doing>(listener: TcpListener, serve: F) -> Self
     where
         F: Fn(Connection) -> Doing + Send + 'static,
         Doing: Future<Output = ()> + Send + 'static,
     {
-        let listener = TcpListener::bind(address).await.expect("there is a port");
         let address = listener.local_addr().expect("it is bound");
         let arrived = Arrived::default();
         let all = arrived.clone();
