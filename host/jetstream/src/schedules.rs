@@ -1,17 +1,12 @@
 //! The schedules of all tenants: one record for each, in a bucket that only hosts and operators write.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use saggar_model::{QueueName, Schedule, ScheduleName, TaskId, TenantName};
+use saggar_model::{Schedule, ScheduleName, TenantName};
 
 use crate::api::RequestError;
 use crate::bucket::{Bucket, Entry, Expected};
 use crate::layout::SCHEDULES_BUCKET;
 use crate::{Fault, Nats};
-
-/// How long a host may take to say that it cancels a task.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The schedules in this NATS.
 #[derive(Debug, Clone)]
@@ -143,21 +138,6 @@ impl Schedules {
         }
         schedules.sort_by(|a, b| (&a.tenant, &a.schedule.name).cmp(&(&b.tenant, &b.schedule.name)));
         Ok((schedules, unreadable))
-    }
-
-    /// Asks the hosts to cancel a task that a schedule made.
-    ///
-    /// # Errors
-    /// No host answers.
-    pub async fn cancel(
-        &self,
-        tenant: &TenantName,
-        queue: &QueueName,
-        id: &TaskId,
-    ) -> Result<(), RequestError> {
-        let subject = format!("saggar.{tenant}.control.cancel.{queue}.{id}");
-        let nats = self.bucket.nats();
-        nats.request("cancelling a task", subject, None, Bytes::new(), CANCEL_TIMEOUT).await.map(|_| ())
     }
 }
 

@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures::future::BoxFuture;
-use futures::stream::FuturesUnordered;
-use futures::{FutureExt as _, StreamExt as _};
+use futures::StreamExt as _;
 use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue};
 use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_bytes};
 use saggar_sandbox::Granted;
@@ -20,6 +18,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{Batch, HOLD};
 use crate::dispatch::{LaneHandle, Permits};
+use crate::fetches::{self, Fetches};
+use crate::hearing::Hearing;
 use crate::host::Shared;
 use crate::metrics::QueueMetrics;
 use crate::pace::Pace;
@@ -34,9 +34,6 @@ const STAND: Duration = Duration::from_secs(30);
 
 /// The most tasks fetched at once; more would only wait.
 const FETCH_MAX: u32 = 256;
-
-/// Requests of one lane on their way at once: while the tasks of one come, the server gets the next ones ready.
-const FETCHES: usize = 2;
 
 /// Between two tries of something that failed.
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -110,7 +107,7 @@ impl Lane {
     /// Serves the queue until it is told to stop.
     pub(crate) async fn run(mut self) {
         let mut pause = RETRY_MIN;
-        let mut hearing = Hearing { host: &self.host.clone(), dog: Watchdog::default(), unwell: false };
+        let mut hearing = Hearing::new(self.host.clone());
         while !self.stop.is_cancelled() {
             let config = self.config.borrow_and_update().clone();
             let Some(runner) = self.get_ready(config).await else { continue };
@@ -242,12 +239,7 @@ impl Lane {
         }
     }
 
-    async fn serve(
-        &mut self,
-        lane: &Arc<OpenLane>,
-        runner: &Arc<Runner>,
-        hearing: &mut Hearing<'_>,
-    ) -> Served {
+    async fn serve(&mut self, lane: &Arc<OpenLane>, runner: &Arc<Runner>, hearing: &mut Hearing) -> Served {
         let mut fetches = Fetches::default();
         let served = self.serve_until(lane, runner, &mut fetches, hearing).await;
         // What they bring must not be lost; they end within milliseconds.
@@ -260,7 +252,7 @@ impl Lane {
         lane: &Arc<OpenLane>,
         runner: &Arc<Runner>,
         fetches: &mut Fetches,
-        hearing: &mut Hearing<'_>,
+        hearing: &mut Hearing,
     ) -> Served {
         loop {
             if self.stop.is_cancelled() {
@@ -316,7 +308,7 @@ impl Lane {
             };
             fetches.waiting = delivery.pending();
             held = Some(delivery);
-        } else if fetches.on_their_way.len() >= FETCHES {
+        } else if fetches.is_full() {
             return fetches.next().await.unwrap_or(Ok(())).map(|()| Heard::Something);
         }
         let more = u32::try_from(fetches.waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
@@ -341,7 +333,7 @@ impl Lane {
         };
         let mut batch = Batch::open(lane.clone(), runner.clone(), self.permits.more(), permits);
         if let Some(delivery) = held {
-            add(lane, &mut batch, delivery).await;
+            fetches::add(lane, &mut batch, delivery).await;
         }
         if batch.left() > 0 {
             fetches.start(lane.clone(), batch);
@@ -351,7 +343,7 @@ impl Lane {
 
     /// Whether tasks wait that nobody gets, so that the queue has to be found anew. To be asked when nothing came for a
     /// while.
-    async fn is_deaf(&mut self, lane: &OpenLane, runner: &Runner, hearing: &mut Hearing<'_>) -> bool {
+    async fn is_deaf(&mut self, lane: &OpenLane, runner: &Runner, hearing: &mut Hearing) -> bool {
         let (concurrency, OpenLane { tenant, queue, source, .. }) = (runner.spec.concurrency, lane);
         let Ok(before) = source.depth().await else { return false };
         let mut now = before;
@@ -409,96 +401,9 @@ enum Heard {
     Interrupted,
 }
 
-/// What a lane hears of its queue, for as long as there is the lane. While it is deaf, its host is unwell.
-struct Hearing<'a> {
-    host: &'a Shared,
-    dog: Watchdog,
-    unwell: bool,
-}
-
-impl Hearing<'_> {
-    fn note<T>(&mut self, what: impl FnOnce(&mut Watchdog) -> T) -> T {
-        let said = what(&mut self.dog);
-        self.set(self.dog.is_unwell());
-        said
-    }
-
-    fn set(&mut self, unwell: bool) {
-        match (std::mem::replace(&mut self.unwell, unwell), unwell) {
-            (false, true) => _ = self.host.deaf_lanes.fetch_add(1, Ordering::Relaxed),
-            (true, false) => _ = self.host.deaf_lanes.fetch_sub(1, Ordering::Relaxed),
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Hearing<'_> {
-    fn drop(&mut self) {
-        self.set(false);
-    }
-}
-
 /// What was on its way when nobody wanted it any more.
 async fn give_back_all(lane: &OpenLane, pull: Pull) {
     for delivery in pull.cancel().await {
         unit::give_back(lane, delivery).await;
-    }
-}
-
-/// Requests of one lane that are on their way, and what is known of the queue behind them.
-#[derive(Default)]
-struct Fetches {
-    on_their_way: FuturesUnordered<BoxFuture<'static, Fetched>>,
-    /// Tasks that wait in the queue, those left out that were asked for.
-    waiting: u64,
-    /// Tasks that were asked for and have not come.
-    asked_for: u64,
-}
-
-/// A request that was answered.
-struct Fetched {
-    asked_for: u64,
-    /// Tasks that waited behind the last that came; nothing if there were fewer than were asked for.
-    behind: Result<Option<u64>, PullError>,
-}
-
-impl Fetches {
-    /// Fetches a task for each slot of a batch, as far as there are any.
-    fn start(&mut self, lane: Arc<OpenLane>, batch: Batch) {
-        let asked_for = u64::from(batch.left());
-        self.asked_for += asked_for;
-        self.waiting = self.waiting.saturating_sub(asked_for);
-        let fetched = fetch(lane, batch).map(move |behind| Fetched { asked_for, behind });
-        self.on_their_way.push(fetched.boxed());
-    }
-
-    /// Waits until the next request is answered; nothing if none is on its way.
-    async fn next(&mut self) -> Option<Result<(), PullError>> {
-        let Fetched { asked_for, behind } = self.on_their_way.next().await?;
-        self.asked_for = self.asked_for.saturating_sub(asked_for);
-        Some(behind.map(|behind| {
-            // Fewer than there were slots for: the rest is held by others, or the queue's concurrency is used up. A
-            // standing request finds out when that changes.
-            self.waiting = behind.map_or(0, |behind| behind.saturating_sub(self.asked_for));
-        }))
-    }
-}
-
-async fn fetch(lane: Arc<OpenLane>, mut batch: Batch) -> Result<Option<u64>, PullError> {
-    let most = usize::try_from(batch.left()).unwrap_or(usize::MAX);
-    let mut pull = lane.source.pull(most, PullMode::Now, Duration::ZERO).await?;
-    let mut behind = 0;
-    while let Some(delivery) = pull.next().await {
-        let delivery = delivery?;
-        behind = delivery.pending();
-        add(&lane, &mut batch, delivery).await;
-    }
-    lane.metrics.pending(behind);
-    Ok((batch.left() == 0 || pull.was_full()).then_some(behind))
-}
-
-async fn add(lane: &OpenLane, batch: &mut Batch, delivery: Delivery) {
-    if let Some(refused) = batch.add(delivery) {
-        unit::give_back(lane, refused).await;
     }
 }

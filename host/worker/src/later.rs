@@ -11,7 +11,8 @@ use saggar_model::{DELAY_MAX, DeadLetter, NAK_DELAY_MAX, Passage, Task, TimerNam
 
 use crate::lane::OpenLane;
 use crate::lease::Lease;
-use crate::settlement::{Ended, Past, Unsettled, persist, remember};
+use crate::recall::Past;
+use crate::settlement::{Ended, Unsettled, persist, remember};
 
 /// What is done about a message that was to go into a timer.
 pub(crate) enum Resumed {

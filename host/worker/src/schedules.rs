@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt as _;
 use futures::stream;
 use saggar_jetstream::{
-    Expected, Lease, Nats, NewTask, PublishError, RecordsError, RequestError, Results, Schedules,
+    Control, Expected, Lease, Nats, NewTask, PublishError, RecordsError, RequestError, Results, Schedules,
     SchedulesError, StoredSchedule, Tasks, Timers,
 };
-use saggar_model::{Due, Firing, Schedule, TaskId, TenantName, format_time};
+use saggar_model::{CancelRequest, Due, Firing, Schedule, TaskId, TaskRef, TenantName, format_time};
 
 /// How often it is looked what is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -33,6 +33,7 @@ pub(crate) async fn keep(nats: &Nats, lease: &Lease) {
         tasks: Tasks::new(nats),
         timers: Timers::new(nats),
         results: Results::new(nats),
+        control: Control::new(nats),
     };
     let mut known: Vec<StoredSchedule> = Vec::new();
     let mut look = tokio::time::interval(LOOK);
@@ -68,6 +69,7 @@ struct Keeper {
     tasks: Tasks,
     timers: Timers,
     results: Results,
+    control: Control,
 }
 
 /// Why a task that is due was not made. It is tried again until it is, or is missed.
@@ -149,7 +151,9 @@ impl Keeper {
                 return Ok(false);
             }
             (Firing::Replace, Some(before)) => {
-                if let Err(error) = self.schedules.cancel(tenant, queue, before).await {
+                let task = TaskRef { queue: queue.clone(), id: before.clone() };
+                let request = CancelRequest { tenant: tenant.clone(), task };
+                if let Err(error) = self.control.cancel(&request).await {
                     tracing::warn!(%tenant, schedule = %name, task = %before, %error, "the one before it goes on");
                 }
             }

@@ -20,8 +20,9 @@ use crate::lane::OpenLane;
 use crate::later::{self, Resumed};
 use crate::lease::{Lease, LeaseGuard};
 use crate::metrics::SuspectFate;
+use crate::recall::{self, Past, Recalled};
 use crate::runner::{Program, Runner};
-use crate::settlement::{self, Ended, Past, Recalled, Unsettled};
+use crate::settlement::{self, Ended, Unsettled};
 use crate::suspects::Turn;
 use crate::watcher::Watcher;
 
@@ -67,9 +68,7 @@ pub(crate) async fn live(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Del
 async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, slot: Slot) {
     let guard = lane.host.leases.take(delivery);
     let counted = lane.host.units.token();
-    // The result of a task that was cancelled on its way is there already.
-    let look = runner.spec.once || lane.host.cancelled.concerns(&guard.lease.delivery);
-    let (task, invalid, recalled) = meet(&lane, &guard.lease, look).await;
+    let (task, invalid, recalled) = meet(&lane, &guard.lease, runner.spec.once).await;
     let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, turn: None, _counted: counted };
     let (lane, lease, task) = (&held.lane, held.lease(), &*held.task);
     let done = match recalled {
@@ -95,10 +94,13 @@ async fn meet(
     lease: &Lease,
     once: bool,
 ) -> (Task, Option<Invalid>, Result<Recalled, Unsettled>) {
-    let mut ticket = settlement::ticket(&lease.delivery);
+    let mut ticket = recall::ticket(&lease.delivery);
+    // The result of a task that was cancelled on its way is there already.
+    let cancelled = lane.host.cancelled.concerns(&lease.delivery);
     loop {
         let (task, invalid) = read(lane, lease, ticket.is_some());
-        match settlement::recall(lane, lease, &task, once, ticket.as_ref()).await {
+        let look = cancelled || (once && !task.id.is_made());
+        match recall::recall(lane, lease, &task, look, ticket.as_ref()).await {
             // It is what it would be without its claim.
             Ok(Recalled::Stranger) if ticket.is_some() => ticket = None,
             recalled => return (task, invalid, recalled),

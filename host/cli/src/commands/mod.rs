@@ -19,5 +19,6 @@ pub mod task;
 pub mod task_cancel;
 pub mod task_list;
 pub mod task_logs;
+pub mod task_submit;
 pub mod tenant;
 pub mod test;

@@ -1,27 +1,20 @@
-//! `saggar task`: submitting tasks, looking at them, waiting for them.
+//! `saggar task`: looking at tasks, waiting for them, and what else can be done with them.
 
-use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
-use saggar_jetstream::{
-    Nats, NewTask, PublishError, Published, Results, StoredResult, TaskState, Tasks, Timers, WaitingTimer,
-};
-use saggar_model::{
-    QueueName, TaskId, TaskRef, TenantName, format_bytes, format_duration, header_name, parse_duration,
-};
+use saggar_jetstream::{Nats, Results, StoredResult, TaskState, Tasks, Timers, WaitingTimer};
+use saggar_model::{TaskRef, TenantName, format_bytes, format_duration, parse_duration};
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
-use crate::commands::{task_cancel, task_list, task_logs};
+use crate::commands::{task_cancel, task_list, task_logs, task_submit};
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure, Kind};
-use crate::header::{Header, with_content_type};
-use crate::later;
 use crate::moment::{ago, ahead, rfc3339};
+use crate::report;
 use crate::report::Stderr;
-use crate::{payload, report};
 
 const EXAMPLES: &str = "\
 A task is named QUEUE/ID.
@@ -47,7 +40,7 @@ enum Command {
     #[command(after_help = "Examples:\n  saggar task submit hello '{\"name\":\"Ada\"}' --wait\n  \
                             saggar task submit thumbnail --file photo.jpg --id order-17 --unique --wait > thumbnail.jpg\n  \
                             saggar task submit remind '{\"user\":7}' --in 10m")]
-    Submit(Box<Submit>),
+    Submit(Box<task_submit::Arguments>),
     /// Show a task's result, or where the task is.
     #[command(after_help = "Example:\n  saggar task get thumbnail/order-17 > thumbnail.jpg")]
     Get {
@@ -80,78 +73,6 @@ enum Command {
     Ls(task_list::Arguments),
 }
 
-#[derive(Debug, clap::Args)]
-struct Submit {
-    /// The queue.
-    queue: QueueName,
-
-    /// The payload, `-` for standard input [default: an empty payload].
-    #[arg(conflicts_with = "file", allow_hyphen_values = true)]
-    payload: Option<String>,
-
-    /// File with the payload, `-` for standard input.
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
-
-    /// What the task is called [default: a name made by the host; for a delayed task one drawn at random].
-    #[arg(long, value_parser = TaskId::published)]
-    id: Option<TaskId>,
-
-    /// Refuse it while a task of the same id is queued or running.
-    #[arg(long, requires = "id", conflicts_with_all = ["after", "at"])]
-    unique: bool,
-
-    /// Run it so much later, for example 10m; a year at most.
-    #[arg(
-        long = "in",
-        value_name = "DURATION",
-        value_parser = later::delay,
-        conflicts_with = "at",
-        allow_hyphen_values = true
-    )]
-    after: Option<Duration>,
-
-    /// Run it at this time, for example 2027-01-31T12:00:00Z; a time that has passed is now, a year away at most.
-    #[arg(long, value_name = "TIME", value_parser = later::moment)]
-    at: Option<jiff::Timestamp>,
-
-    /// Drop it if a task with this message id was published within the last two minutes.
-    #[arg(long, value_name = "TEXT")]
-    message_id: Option<String>,
-
-    /// A header; can be repeated.
-    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
-    headers: Vec<Header>,
-
-    /// Media type of the payload.
-    #[arg(long, value_name = "TYPE")]
-    content_type: Option<String>,
-
-    /// Wall limit of an attempt; only tightens the queue's.
-    #[arg(long, value_name = "DURATION", value_parser = checked_duration)]
-    timeout: Option<String>,
-
-    /// Do not start it after this, for example 2030-01-31T12:00:00Z.
-    #[arg(long, value_name = "TIME")]
-    deadline: Option<jiff::Timestamp>,
-
-    /// Wait for the result, and show it.
-    #[arg(long)]
-    wait: bool,
-
-    /// How long to wait.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "60s", requires = "wait")]
-    wait_timeout: Duration,
-}
-
-/// A duration, as its author wrote it.
-fn checked_duration(text: &str) -> Result<String, String> {
-    match parse_duration(text)? {
-        Duration::ZERO => Err("leaves no time at all".to_owned()),
-        _ => Ok(text.to_owned()),
-    }
-}
-
 /// Does what the command line says.
 ///
 /// # Errors
@@ -163,15 +84,7 @@ pub async fn execute(
 ) -> Result<Exit, Failure> {
     let tenant = arguments.tenant.get()?;
     match arguments.command {
-        Command::Submit(submit) => {
-            let task = new_task(&submit)?;
-            let due = later::due(submit.after, submit.at);
-            let nats = connection::connect(flags, console).await?;
-            match due {
-                None => execute_submit(&nats, &tenant, *submit, task, console).await,
-                Some(due) => execute_delayed(&nats, &tenant, *submit, task, due, console).await,
-            }
-        }
+        Command::Submit(submit) => task_submit::execute(*submit, flags, &tenant, console).await,
         Command::Get { task } => {
             get(&connection::connect(flags, console).await?, &tenant, &task, console).await
         }
@@ -198,91 +111,6 @@ pub async fn execute(
             let nats = connection::connect(flags, console).await?;
             task_list::execute(arguments, &nats, &tenant, console).await
         }
-    }
-}
-
-fn new_task(submit: &Submit) -> Result<NewTask, Failure> {
-    let payload = match (&submit.payload, &submit.file) {
-        (Some(dash), _) if dash == "-" => payload::read_standard_input()?,
-        (Some(text), _) => text.clone().into(),
-        (None, Some(file)) => payload::read(file)?,
-        (None, None) => bytes::Bytes::new(),
-    };
-    let mut headers = with_content_type(submit.content_type.as_deref(), &submit.headers);
-    let own = [
-        (header_name::TIMEOUT, submit.timeout.clone()),
-        (header_name::DEADLINE, submit.deadline.map(|deadline| deadline.to_string())),
-    ];
-    headers.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    Ok(NewTask {
-        id: submit.id.clone(),
-        payload,
-        headers,
-        message_id: submit.message_id.clone(),
-        unique: submit.unique,
-    })
-}
-
-async fn execute_submit(
-    nats: &Nats,
-    tenant: &TenantName,
-    submit: Submit,
-    task: NewTask,
-    console: Console,
-) -> Result<Exit, Failure> {
-    let Published { id, sequence, duplicate } = publish(nats, tenant, &submit.queue, task).await?;
-    let task = TaskRef { queue: submit.queue, id };
-    if duplicate {
-        console.note("a task with this message id was published before; this one was dropped");
-    }
-    if submit.wait {
-        let stored = wait(nats, tenant, &task, submit.wait_timeout).await?;
-        if stored.result.sequence != sequence {
-            console.note(format!("{task} has a result already, of an earlier task; that is the one shown"));
-        }
-        return report::write(console, tenant, &stored.result, Stderr::Unseen);
-    }
-    let data = json!({
-        "task": task.to_string(), "tenant": tenant, "queue": task.queue, "sequence": sequence, "duplicate": duplicate,
-    });
-    console.answer(data, task.to_string())?;
-    Ok(Exit::Success)
-}
-
-async fn execute_delayed(
-    nats: &Nats,
-    tenant: &TenantName,
-    submit: Submit,
-    task: NewTask,
-    due: SystemTime,
-    console: Console,
-) -> Result<Exit, Failure> {
-    connection::queues(nats, tenant, Some(&submit.queue)).await?;
-    let timer = later::timer(&submit.queue, task, due)?;
-    let task = TaskRef { queue: submit.queue, id: timer.id.clone() };
-    Timers::new(nats).put(tenant, timer).await?;
-    if submit.wait {
-        let stored = wait(nats, tenant, &task, submit.wait_timeout).await?;
-        return report::write(console, tenant, &stored.result, Stderr::Unseen);
-    }
-    let data = json!({
-        "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": DELAYED, "due_at": rfc3339(due),
-    });
-    console.answer(data, task.to_string())?;
-    Ok(Exit::Success)
-}
-
-async fn publish(
-    nats: &Nats,
-    tenant: &TenantName,
-    queue: &QueueName,
-    task: NewTask,
-) -> Result<Published, Failure> {
-    match Tasks::new(nats).publish(tenant, queue, task).await {
-        Err(error @ PublishError::UnknownQueue { .. }) => {
-            Err(connection::explain_queue(nats, tenant, queue, error.into()).await)
-        }
-        published => Ok(published?),
     }
 }
 
@@ -317,7 +145,11 @@ async fn get(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console)
     }
 }
 
-async fn wait(
+/// Waits for a task's result.
+///
+/// # Errors
+/// There is none in time, or NATS does not answer.
+pub async fn wait(
     nats: &Nats,
     tenant: &TenantName,
     task: &TaskRef,
