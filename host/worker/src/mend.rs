@@ -4,7 +4,7 @@
 //! The leader does it, from the moment it leads. Whatever it does can be done twice.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use saggar_jetstream::{
     Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put,
@@ -122,7 +122,7 @@ impl Mender {
         let states = States::new(&self.nats);
         let sweeping = async {
             for place in states.list(0, STATES_MAX).await? {
-                let age = SystemTime::now().duration_since(place.stored_at).unwrap_or_default();
+                let age = self.nats.now().duration_since(place.stored_at).unwrap_or_default();
                 if age >= STATE_KEPT
                     && !states.has_task(&place).await?
                     && states.remove(place.revision).await?

@@ -102,9 +102,12 @@ pub async fn execute(
     console: Console,
 ) -> Result<Exit, Failure> {
     let task = new_task(&submit)?;
-    let due = later::due(submit.after, submit.at);
     let nats = connection::connect(flags, console).await?;
-    match due {
+    if submit.after.is_some() {
+        // Whoever has no stream yet has no clock yet, and will be told so.
+        nats.look_at_clock().await.ok();
+    }
+    match later::due(submit.after, submit.at, nats.now()) {
         None => now(&nats, tenant, submit, task, console).await,
         Some(due) => delayed(&nats, tenant, submit, task, due, console).await,
     }
