@@ -18,7 +18,7 @@ use saggar_model::{
 use crate::metrics::{Mended, Metrics};
 use crate::settlement::{Unsettled, persist};
 
-/// How often all queues are looked at. A task that is overlooked waits for half of it on average, and a thousand
+/// How often all queues are looked at, and whenever the connection was lost and is back. A task that is overlooked waits for half of it on average, and a thousand
 /// queues cost ten requests a second.
 const ROUND: Duration = Duration::from_mins(5);
 
@@ -61,8 +61,14 @@ impl Mender {
         let looking = async {
             let mut round = tokio::time::interval(ROUND);
             round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut connects = self.nats.connects();
+            connects.mark_unchanged();
             loop {
-                round.tick().await;
+                // A server that was killed may have forgotten that a task was removed, and remember that it was done.
+                tokio::select! {
+                    _ = round.tick() => {}
+                    Ok(()) = connects.changed() => {}
+                }
                 if let Err(error) = self.look_round().await {
                     tracing::debug!(%error, "not all queues could be looked at");
                 }

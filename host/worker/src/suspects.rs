@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How long a suspect waits for the one before it: as long as the first trial of that one lasts.
-const WAIT: Duration = Duration::from_millis(250);
-
 /// How many of them wait at once. Enough that there is always a next one; the others come back later.
-const WAITING_MAX: usize = 16;
+const WAITING_MAX: usize = 8;
+
+/// How long a suspect waits for those before it: about as long as the first trials of so many last.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// Lets one suspect run at a time.
 pub(crate) struct Suspects {
