@@ -18,9 +18,13 @@ use saggar_model::{
 use crate::metrics::{Mended, Metrics};
 use crate::settlement::{Unsettled, persist};
 
-/// How often all queues are looked at, and whenever the connection was lost and is back. A task that is overlooked waits for half of it on average, and a thousand
+/// How often all queues are looked at, when nothing has happened for a while. A task that is overlooked waits for half of it on average, and a thousand
 /// queues cost ten requests a second.
 const ROUND: Duration = Duration::from_mins(5);
+
+/// How soon after the first look, which is when this host begins to lead and when its connection is back, follows the
+/// second; each further one after twice the time, up to [`ROUND`].
+const ROUND_FIRST: Duration = Duration::from_secs(30);
 
 /// How often a queue in which tasks run is looked at again before its consumer is made anew all the same: whatever
 /// runs then is delivered once more.
@@ -59,18 +63,18 @@ impl Mender {
             }
         };
         let looking = async {
-            let mut round = tokio::time::interval(ROUND);
-            round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut connects = self.nats.connects();
             connects.mark_unchanged();
+            let mut pause = ROUND_FIRST;
             loop {
-                // A server that was killed may have forgotten that a task was removed, and remember that it was done.
-                tokio::select! {
-                    _ = round.tick() => {}
-                    Ok(()) = connects.changed() => {}
-                }
                 if let Err(error) = self.look_round().await {
                     tracing::debug!(%error, "not all queues could be looked at");
+                }
+                // A server that was killed may have forgotten that it removed a task, and remember that it was done. It
+                // shows when the tasks have passed that were under way.
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(ROUND),
+                    Ok(()) = connects.changed() => pause = ROUND_FIRST,
                 }
             }
         };
