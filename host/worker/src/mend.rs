@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use saggar_jetstream::{
-    Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put,
+    Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put, Reader,
     RecordsError, Remains, RequestError, Results, States, Tenants,
 };
 use saggar_model::{
-    DeadLetter, Ending, Failure, Outcome, QueueName, Receipt, Sequence, Subjects, TaskId, TaskRef,
-    TaskResult, TenantName, TenantRecord,
+    DeadLetter, Ending, Failure, Outcome, Receipt, Sequence, Subjects, TaskId, TaskRef, TaskResult,
+    TenantRecord,
 };
 
 use crate::metrics::{Mended, Metrics};
@@ -90,9 +90,10 @@ impl Mender {
             }
         };
         let mut seen = HashMap::new();
-        for (tenant, queue, _) in queues(&records) {
-            if let Some(found) = self.nats.overlooked(tenant, queue).await? {
-                seen.insert((tenant, queue), found.sequence);
+        for (reader, record) in readers(&records) {
+            let tenant = &record.spec.name;
+            if let Some(found) = self.nats.overlooked(tenant, &reader).await? {
+                seen.insert((tenant, reader), found.sequence);
             }
         }
         for look in 1..=LOOKS_WHILE_RUNNING {
@@ -100,30 +101,31 @@ impl Mender {
                 break;
             }
             tokio::time::sleep(OVERLOOKED_FOR).await;
-            for (tenant, queue, record) in queues(&records) {
-                let Some(sequence) = seen.get(&(tenant, queue)).copied() else { continue };
-                match self.nats.overlooked(tenant, queue).await? {
+            for (reader, record) in readers(&records) {
+                let place = (&record.spec.name, reader);
+                let Some(sequence) = seen.get(&place).copied() else { continue };
+                match self.nats.overlooked(place.0, &place.1).await? {
                     Some(found) if found.sequence == sequence => {
                         if found.running == 0 || look == LOOKS_WHILE_RUNNING {
-                            self.rebind(record, queue, sequence).await;
-                            seen.remove(&(tenant, queue));
+                            self.rebind(record, &place.1, sequence).await;
+                            seen.remove(&place);
                         }
                     }
                     // It was acknowledged just then.
-                    _ => drop(seen.remove(&(tenant, queue))),
+                    _ => drop(seen.remove(&place)),
                 }
             }
         }
         self.sweep_states().await
     }
 
-    async fn rebind(&self, record: &TenantRecord, queue: &QueueName, sequence: Sequence) {
+    async fn rebind(&self, record: &TenantRecord, reader: &Reader, sequence: Sequence) {
         let tenant = &record.spec.name;
-        tracing::error!(%tenant, %queue, sequence,
-            "tasks lie in the queue that its consumer has passed; it is made anew");
-        match self.provisioner.rebind_queue(record, queue).await {
+        tracing::error!(%tenant, %reader, sequence,
+            "tasks lie there that the consumer has passed; it is made anew");
+        match self.provisioner.rebind(record, reader).await {
             Ok(()) => self.metrics.mended(Mended::Overlooked),
-            Err(error) => tracing::error!(%tenant, %queue, %error, "the consumer could not be made anew"),
+            Err(error) => tracing::error!(%tenant, %reader, %error, "the consumer could not be made anew"),
         }
     }
 
@@ -228,10 +230,11 @@ impl Mender {
     }
 }
 
-fn queues(records: &[TenantRecord]) -> impl Iterator<Item = (&TenantName, &QueueName, &TenantRecord)> {
-    records
-        .iter()
-        .flat_map(|record| record.spec.queues.keys().map(move |queue| (&record.spec.name, queue, record)))
+fn readers(records: &[TenantRecord]) -> impl Iterator<Item = (Reader, &TenantRecord)> {
+    records.iter().flat_map(|record| {
+        let queues = record.spec.queues.keys().cloned().map(Reader::Queue);
+        queues.chain([Reader::Pump]).map(move |reader| (reader, record))
+    })
 }
 
 fn reason(advisory: &Advisory, is_whole: bool) -> String {
