@@ -6,10 +6,12 @@
 
 mod batch;
 mod cancel;
+mod children;
 mod contained;
 mod dispatch;
 mod fetches;
 mod finish;
+mod groups;
 mod hearing;
 mod host;
 mod lane;

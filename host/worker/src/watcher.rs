@@ -15,11 +15,12 @@ use saggar_model::{
     Capability, EventKind, HttpFailure, QueueName, Task, TaskId, TaskRef, TenantName, escape,
 };
 use saggar_sandbox::{
-    Blobs, Checkpoint, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services,
+    Blobs, Checkpoint, Children, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::children::TaskChildren;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
 use crate::stores::{TaskCheckpoint, TenantBlobs, TenantKv};
@@ -135,6 +136,15 @@ impl Services for Watcher {
             store: host.stores.checkpoints(tenant),
             task: TaskRef { queue: queue.clone(), id: self.task.clone() },
             lease: self.lease.clone(),
+        }))
+    }
+
+    fn children(&self) -> Option<Arc<dyn Children>> {
+        let OpenLane { host, tenant, queue, .. } = &*self.lane;
+        Some(Arc::new(TaskChildren {
+            children: host.records.children.clone(),
+            tenant: tenant.clone(),
+            parent: TaskRef { queue: queue.clone(), id: self.task.clone() },
         }))
     }
 
