@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn another_attempt_that_asks_for_the_same_means_the_same_children_in_whatever_order() {
         let (mut first, mut second) = (Offspring::default(), Offspring::default());
-        let mut submit = |offspring: &mut Offspring, text: &str| {
+        let submit = |offspring: &mut Offspring, text: &str| {
             let child = ask(offspring, payload(text)).unwrap();
             offspring.submitted(&child);
             child.task.id
