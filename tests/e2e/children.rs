@@ -82,6 +82,29 @@ async fn another_attempt_finds_the_children_of_the_one_before() {
 }
 
 #[tokio::test]
+async fn a_child_that_waits_for_its_next_attempt_is_found_there() {
+    let stage = Stage::new("waiting").await;
+    let host = stage.host("host-1", "").await;
+    let url = host.wait_for_url(SOON).await;
+    let twice = "retry = { attempts = 2, base = '10ms', cap = '20ms' }";
+    let submits_to = "[queue.grants]\nsubmit = ['fails']";
+    stage
+        .apply_queues(&[
+            ("submits", "submits", &format!("{twice}\n{submits_to}")),
+            ("fails", "fails", "retry = { attempts = 2 }"),
+        ])
+        .await;
+    // The child has failed, and waits in a timer, long before its parent is tried again.
+    let steps = json!([["submit", "fails", "retry-after 30000"], ["sleep", "2000"], ["until", "2"]]);
+    submits(&stage, "a", steps).await;
+    stage.drained().await;
+    assert_eq!(stage.messages("SAGGAR_TIMERS_waiting").await, 1);
+    let (_, metrics) = get(&format!("{}/metrics", url.trim_end_matches('/'))).await.expect("it answers");
+    let ran = "saggar_tasks_total{tenant=\"waiting\",queue=\"fails\",outcome=\"retried\"} 1";
+    assert!(metrics.contains(ran), "{metrics}");
+}
+
+#[tokio::test]
 async fn a_host_that_is_killed_after_half_of_the_children_leaves_none_out_and_none_twice() {
     let stage = Stage::new("killed").await;
     let mut first = stage.host("host-1", "").await;

@@ -175,3 +175,32 @@ async fn it_waits_for_nobody_or_no_longer_than_it_was_told() {
     assert_eq!(heard(&outcomes(&named(&stage, &done[0], SOON).await)[0]).len(), 0);
     assert_eq!(heard(&outcomes(&named(&stage, &done[1], SOON).await)[0]).len(), 1, "one of two");
 }
+
+#[tokio::test]
+async fn a_thousand_are_waited_for_as_well() {
+    let stage = Stage::new("thousand-fold").await;
+    let _host = stage.host("host-1", "").await;
+    queues(&stage, "").await;
+    let steps = json!([["join", "submits", "[[\"ended\"]]", "1000"], ["many", "works", "1000", "group=0"]]);
+    stage.publish("submits", "a", steps.to_string()).await;
+    let done = outcomes(&stage.result("submits", "a").await);
+    let found = named(&stage, &done[0], SOON).await;
+    assert_eq!(heard(&outcomes(&found)[0]).len(), 1000);
+}
+
+#[tokio::test]
+async fn a_plugin_that_splits_a_file_puts_it_together_again() {
+    let stage = Stage::new("totals").await;
+    let _host = stage.host("host-1", "").await;
+    stage.apply_queues(&[("totals", "csv-totals", "[queue.grants]\nsubmit = ['totals']")]).await;
+    let rows: String = (0..500).map(|n| format!("{},{n}\n", ["NL", "DE"][n % 2])).collect();
+    let asked = [("Totals-Column", "amount"), ("Totals-By", "country"), ("Totals-Rows", "10")];
+    stage.publish_with("totals", "a", format!("country,amount\n{rows}"), &asked).await;
+    let split = stage.result("totals", "a").await;
+    let split: Value = serde_json::from_slice(&split.payload).expect("it is JSON");
+    assert_eq!(split["parts"], 50);
+    let totals = named(&stage, &split["task"], SOON).await;
+    assert_eq!(totals.parent, "totals/a".parse().ok());
+    let totals: Value = serde_json::from_slice(&totals.payload).expect("it is JSON");
+    assert_eq!(totals, json!({ "parts": 50, "rows": 500, "totals": { "DE": 62500.0, "NL": 62250.0 } }));
+}

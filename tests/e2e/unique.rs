@@ -17,8 +17,8 @@ async fn submit(stage: &Stage, key: &str, code: i32) -> String {
 #[tokio::test]
 async fn a_key_is_submitted_once_in_its_window_whether_it_waits_runs_or_has_ended() {
     let stage = Stage::new("unique").await;
+    let _host = stage.host("host-1", "").await;
     stage.apply(&["sleeps"], "").await;
-    let _leader = stage.host("host-1", "").await;
     stage.run(&["queue", "pause", "sleeps"]).await.expect_code(0);
     let first = submit(&stage, "user 7", 0).await;
     let waits = submit(&stage, "user 7", 64).await;

@@ -32,13 +32,15 @@ impl Children {
         Self { tasks, timers: timers.clone(), groups: groups.clone(), results }
     }
 
-    /// Submits a child. When this returns it is stored, or was before.
+    /// Submits a child. When this returns it is stored, or was before. `again`: an earlier run of its parent may have
+    /// submitted it, so that it may wait for another attempt by now, outside its queue.
     ///
     /// # Errors
     /// See [`SubmitError`]; after [`SubmitError::Unavailable`] it may be stored all the same.
-    pub async fn submit(&self, tenant: &TenantName, child: &Child) -> Result<(), SubmitError> {
+    pub async fn submit(&self, tenant: &TenantName, child: &Child, again: bool) -> Result<(), SubmitError> {
         within(async {
             match (child.joins, child.delay) {
+                (None, None) if again && self.waits(tenant, &child.task).await? => Ok(()),
                 (None, None) => self.publish(tenant, child).await,
                 (None, Some(_)) if self.is_known(tenant, &child.task).await? => Ok(()),
                 (None, Some(_)) => self.set_timer(tenant, child).await,
@@ -131,13 +133,19 @@ impl Children {
         let again = self.groups.get(tenant, &child.task).await.map_err(|error| failed(tenant, &error))?;
         let Some(again) = again else { return Ok(()) };
         let released = self.groups.release_if_due(tenant, &child.task, again).await;
-        released.map_err(|error| failed(tenant, &error))
+        released.map(|_| ()).map_err(|error| failed(tenant, &error))
+    }
+
+    /// Whether a task lies in a timer.
+    async fn waits(&self, tenant: &TenantName, task: &TaskRef) -> Result<bool, SubmitError> {
+        let found = self.timers.find(tenant, &task.queue, &task.id).await;
+        Ok(found.map_err(|error| failed(tenant, &error))?.is_some())
     }
 
     /// Whether a task is somewhere on its way, asked for in the order of its way, or its result is kept.
     async fn is_known(&self, tenant: &TenantName, task: &TaskRef) -> Result<bool, SubmitError> {
         let TaskRef { queue, id } = task;
-        if self.timers.find(tenant, queue, id).await.map_err(|error| failed(tenant, &error))?.is_some() {
+        if self.waits(tenant, task).await? {
             return Ok(true);
         }
         if self.tasks.state_of(tenant, queue, id).await.map_err(|error| failed(tenant, &error))?.is_some() {

@@ -146,12 +146,12 @@ impl Groups {
                 };
                 stored = StoredGroup { group, revision };
             }
-            return self.release_if_due(tenant, waiting, stored).await;
+            return self.release_if_due(tenant, waiting, stored).await.map(|_| ());
         }
         Err(GroupError::Contended { subject: Subjects::of(tenant).group(waiting) })
     }
 
-    /// Releases the task that waits if all of its children have ended. Can be repeated.
+    /// Releases the task that waits if all of its children have ended; the answer says whether it did. Can be repeated.
     ///
     /// # Errors
     /// NATS refuses or does not answer.
@@ -160,14 +160,15 @@ impl Groups {
         tenant: &TenantName,
         waiting: &TaskRef,
         stored: StoredGroup,
-    ) -> Result<(), GroupError> {
+    ) -> Result<bool, GroupError> {
         let StoredGroup { group, revision } = stored;
         // Without a timer it is released already, or about to be set by whoever opened the group, who looks then.
-        if group.is_due() && self.timers.bring_forward(tenant, waiting).await? {
+        let released = group.is_due() && self.timers.bring_forward(tenant, waiting).await?;
+        if released {
             // If it has changed meanwhile, somebody else has noted it.
             self.put(tenant, waiting, &group.released(), revision).await?;
         }
-        Ok(())
+        Ok(released)
     }
 
     /// Up to `limit` groups after revision `after` (0 for the first), oldest first.

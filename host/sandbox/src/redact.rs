@@ -182,6 +182,18 @@ mod tests {
 
     const SECRET: &str = "s3cr3t/töken+\"1\"";
 
+    #[test]
+    fn a_child_gets_no_secret_of_its_parent() {
+        let new = NewChild {
+            payload: Bytes::from_static(b"the token is open-sesame"),
+            headers: vec![("X-Token".into(), "open-sesame".into())],
+            ..NewChild::default()
+        };
+        let child = redactor("open-sesame").child(new);
+        assert_eq!(child.payload, "the token is ***");
+        assert_eq!(child.headers, [("X-Token".to_owned(), "***".to_owned())]);
+    }
+
     fn redactor(secret: &str) -> Redactor {
         Redactor::new([SecretValue::from_file(secret.as_bytes()).unwrap()].iter())
     }

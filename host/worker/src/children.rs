@@ -14,12 +14,16 @@ pub(crate) struct TaskChildren {
     pub(crate) children: jetstream::Children,
     pub(crate) tenant: TenantName,
     pub(crate) parent: TaskRef,
+    /// It was delivered before, and may have submitted them then.
+    pub(crate) again: bool,
 }
 
 #[async_trait]
 impl Children for TaskChildren {
     async fn submit(&self, child: &Child) -> Result<(), SubmitError> {
-        self.children.submit(&self.tenant, child).await
+        // One with a name of its own may be another task's as well.
+        let again = self.again || child.timer.as_str() != child.task.id.as_str();
+        self.children.submit(&self.tenant, child, again).await
     }
 
     async fn group(&self) -> Result<Option<Group>, SubmitError> {
@@ -84,6 +88,7 @@ mod tests {
             children: jetstream::Children::new(&nats, &timers, &groups),
             tenant,
             parent: "split/a".parse().unwrap(),
+            again: true,
         };
         children::suite(Arc::new(of_task)).await;
     }

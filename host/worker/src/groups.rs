@@ -1,8 +1,8 @@
 //! Groups that no host has finished with: looked at by the leader, now and then.
 //!
 //! A child is counted before its message goes, so that none is forgotten. What is left is a host that was lost between
-//! counting the last child and releasing the task that waits, while nobody had the child any more; and what a task had
-//! waited for that was cancelled or purged.
+//! counting the last child and releasing the task that waits, while nobody has the child any more; and what a task
+//! waited for that was cancelled, purged or redriven with success.
 
 use std::time::SystemTime;
 
@@ -26,9 +26,9 @@ pub(crate) async fn sweep(nats: &Nats, metrics: &Metrics) {
                 continue;
             }
             let Some(stored) = groups.get(&place.tenant, &place.task).await? else { continue };
-            let was_due = stored.group.is_due();
-            groups.release_if_due(&place.tenant, &place.task, stored).await?;
-            if was_due || (groups.is_over(&place).await? && groups.remove(place.revision).await?) {
+            if groups.is_over(&place).await? {
+                groups.remove(place.revision).await?;
+            } else if groups.release_if_due(&place.tenant, &place.task, stored).await? {
                 metrics.mended(Mended::Group);
             }
         }

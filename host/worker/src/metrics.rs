@@ -59,7 +59,7 @@ pub(crate) enum Mended {
     GivenUp,
     /// What a task had been through that is gone.
     State,
-    /// A task whose children had all ended, and that waited on; or what such a task had waited for that is gone.
+    /// A task whose children had all ended, and that waited on.
     Group,
 }
 

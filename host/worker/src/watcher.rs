@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::children::TaskChildren;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
+use crate::recall::ticket;
 use crate::stores::{TaskCheckpoint, TenantBlobs, TenantKv};
 
 /// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
@@ -141,10 +142,12 @@ impl Services for Watcher {
 
     fn children(&self) -> Option<Arc<dyn Children>> {
         let OpenLane { host, tenant, queue, .. } = &*self.lane;
+        let delivery = &self.lease.delivery;
         Some(Arc::new(TaskChildren {
             children: host.records.children.clone(),
             tenant: tenant.clone(),
             parent: TaskRef { queue: queue.clone(), id: self.task.clone() },
+            again: self.attempt > 1 || delivery.delivered() > 1 || ticket(delivery).is_some(),
         }))
     }
 
