@@ -180,8 +180,9 @@ async fn it_waits_for_nobody_or_no_longer_than_it_was_told() {
 async fn a_thousand_are_waited_for_as_well() {
     let stage = Stage::new("thousand-fold").await;
     let _host = stage.host("host-1", "").await;
-    queues(&stage, "").await;
-    let steps = json!([["join", "submits", "[[\"ended\"]]", "1000"], ["many", "works", "1000", "group=0"]]);
+    let granted = "[queue.grants]\nsubmit = ['submits', 'echo']";
+    stage.apply_queues(&[("submits", "submits", granted), ("echo", "echo", "")]).await;
+    let steps = json!([["join", "submits", "[[\"ended\"]]", "1000"], ["many", "echo", "1000", "group=0"]]);
     stage.publish("submits", "a", steps.to_string()).await;
     let done = outcomes(&stage.result("submits", "a").await);
     let found = named(&stage, &done[0], SOON).await;

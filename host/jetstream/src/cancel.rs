@@ -147,7 +147,7 @@ impl Control {
     ) -> Result<(), CancelError> {
         let Some(waiting) = waiting else { return Ok(()) };
         let groups = Groups::new(&self.nats, &Timers::new(&self.nats));
-        Ok(groups.count(tenant, waiting, task, Outcome::Cancelled).await?)
+        Ok(groups.count(tenant, waiting, &[(task.clone(), Outcome::Cancelled)]).await?)
     }
 
     /// The settings of the task's queue, if there is such a queue.

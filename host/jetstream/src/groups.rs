@@ -125,21 +125,20 @@ impl Groups {
         Err(GroupError::Contended { subject: Subjects::of(tenant).group(task) })
     }
 
-    /// Counts a child that has ended to the group of the task that waits for it, and releases that task with the last
-    /// one. Can be repeated; nothing happens if nobody waits.
+    /// Counts children that have ended to the group of the task that waits for them, and releases that task with the
+    /// last one. Can be repeated; nothing happens if nobody waits.
     ///
     /// # Errors
-    /// NATS refuses or does not answer: the child has to be counted again.
+    /// NATS refuses or does not answer: the children have to be counted again.
     pub async fn count(
         &self,
         tenant: &TenantName,
         waiting: &TaskRef,
-        child: &TaskRef,
-        outcome: Outcome,
+        children: &[(TaskRef, Outcome)],
     ) -> Result<(), GroupError> {
         for tries in 0..STORE_TRIES_MAX {
             let Some(mut stored) = self.get(tenant, waiting).await? else { return Ok(()) };
-            if let Counted::Counts(group) = stored.group.count(child, outcome) {
+            if let Counted::Counts(group) = stored.group.count(children) {
                 let Some(revision) = self.put(tenant, waiting, &group, stored.revision).await? else {
                     apart(tries).await;
                     continue;

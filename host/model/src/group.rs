@@ -22,12 +22,12 @@ pub struct Group {
     ended: BTreeMap<String, Outcome>,
 }
 
-/// What is to be done when a child's end is told.
+/// What is to be done when the end of children is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Counted {
-    /// It counts: this is to be written down.
+    /// Some count: this is to be written down.
     Counts(Group),
-    /// It was counted before, or nobody waits for it any more.
+    /// All were counted before, or nobody waits for them any more.
     Already,
 }
 
@@ -38,17 +38,19 @@ impl Group {
         Self { children, released: false, ended: BTreeMap::new() }
     }
 
-    /// Counts a child that has ended.
+    /// Counts children that have ended.
     #[must_use]
-    pub fn count(&self, child: &TaskRef, outcome: Outcome) -> Counted {
-        let name = child.to_string();
-        // Beyond the number that was announced nothing is kept: what a tenant publishes by itself could go on for ever.
-        if self.released || self.is_complete() || self.ended.contains_key(&name) {
-            return Counted::Already;
-        }
+    pub fn count(&self, children: &[(TaskRef, Outcome)]) -> Counted {
         let mut group = self.clone();
-        group.ended.insert(name, outcome);
-        Counted::Counts(group)
+        for (child, outcome) in children {
+            // Beyond the number that was announced nothing is kept: what a tenant publishes by itself could go on for
+            // ever.
+            if group.released || group.is_complete() {
+                break;
+            }
+            group.ended.entry(child.to_string()).or_insert(*outcome);
+        }
+        if group == *self { Counted::Already } else { Counted::Counts(group) }
     }
 
     /// Whether all have ended.
@@ -90,7 +92,7 @@ mod tests {
     }
 
     fn counted(group: &Group, n: u32, outcome: Outcome) -> Group {
-        match group.count(&child(n), outcome) {
+        match group.count(&[(child(n), outcome)]) {
             Counted::Counts(group) => group,
             Counted::Already => panic!("it counts"),
         }
@@ -101,7 +103,7 @@ mod tests {
         let group = Group::new(2);
         assert!(!group.is_due());
         let group = counted(&group, 1, Outcome::Succeeded);
-        assert_eq!(group.count(&child(1), Outcome::Trapped), Counted::Already);
+        assert_eq!(group.count(&[(child(1), Outcome::Trapped)]), Counted::Already);
         let group = counted(&group, 2, Outcome::Rejected);
         assert!(group.is_due());
         let told: Vec<_> = group.ended().collect();
@@ -112,9 +114,12 @@ mod tests {
     #[test]
     fn nothing_is_kept_beyond_the_number_or_after_the_release() {
         let full = counted(&Group::new(1), 1, Outcome::Succeeded);
-        assert_eq!(full.count(&child(2), Outcome::Succeeded), Counted::Already);
+        assert_eq!(full.count(&[(child(2), Outcome::Succeeded)]), Counted::Already);
+        let three = [1, 2, 3].map(|n| (child(n), Outcome::Succeeded));
+        let Counted::Counts(two) = Group::new(2).count(&three) else { panic!("two count") };
+        assert_eq!(two.ended().count(), 2);
         let released = Group::new(2).released();
-        assert_eq!(released.count(&child(1), Outcome::Succeeded), Counted::Already);
+        assert_eq!(released.count(&[(child(1), Outcome::Succeeded)]), Counted::Already);
         assert!(!released.is_due());
     }
 

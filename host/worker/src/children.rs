@@ -38,21 +38,21 @@ impl Children for TaskChildren {
 /// Tells whoever waits for a task that it has ended, and drops what it waited for itself. To be done before its message
 /// is acknowledged: nobody else would.
 pub(crate) async fn tell(lane: &OpenLane, task: &Task, outcome: Outcome) -> Result<(), Unsettled> {
-    let (groups, tenant) = (&lane.host.records.groups, &task.tenant);
+    let (records, tenant) = (&lane.host.records, &task.tenant);
     let reference = TaskRef { queue: task.queue.clone(), id: task.id.clone() };
     if let Some(waiting) = &task.headers.group {
         let counting = persist(
             "group",
             GroupError::fault,
             |_| false,
-            || groups.count(tenant, waiting, &reference, outcome),
+            || records.tally.count(tenant, waiting, reference.clone(), outcome),
         );
         counting.await.map_err(|_| Unsettled)?;
     }
     // One that failed may be redriven, and then wants to know again.
     if task.headers.joins.is_some()
         && !outcome.is_failure()
-        && let Err(error) = groups.clear(tenant, &reference).await
+        && let Err(error) = records.groups.clear(tenant, &reference).await
     {
         tracing::warn!(%tenant, task = %reference, %error, "the group of a finished task stays behind for a while");
     }

@@ -46,11 +46,7 @@ pub(crate) async fn tell(
 ) -> Result<(), Unsettled> {
     let Some(waiting) = waiting else { return Ok(()) };
     let groups = Groups::new(nats, &Timers::new(nats));
-    let counting = persist(
-        "group",
-        GroupError::fault,
-        |_| false,
-        || groups.count(tenant, &waiting, &result.task, result.outcome),
-    );
+    let ended = [(result.task.clone(), result.outcome)];
+    let counting = persist("group", GroupError::fault, |_| false, || groups.count(tenant, &waiting, &ended));
     counting.await.map_err(|_| Unsettled)
 }

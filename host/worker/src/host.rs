@@ -28,6 +28,7 @@ use crate::runner::Workshop;
 use crate::scheduler::Scheduler;
 use crate::settlement::Records;
 use crate::suspects::Suspects;
+use crate::tally::Tally;
 use crate::vault::Vault;
 use crate::watcher::Feed;
 
@@ -193,6 +194,7 @@ impl Host {
                 dead: DeadLetters::new(&nats),
                 states: States::new(&nats),
                 children: Children::new(&nats, &timers, &groups),
+                tally: Tally::new(&groups),
                 groups,
                 timers,
             },

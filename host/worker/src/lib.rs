@@ -31,6 +31,7 @@ mod schedules;
 mod settlement;
 mod stores;
 mod suspects;
+mod tally;
 mod turns;
 mod unit;
 mod vault;

@@ -21,6 +21,7 @@ use crate::finish::Finishing;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
 use crate::recall::{Past, ticket};
+use crate::tally::Tally;
 use crate::unit::Held;
 
 /// How long a record is tried to be written while NATS does not answer. Beyond it the task is left to whoever gets
@@ -44,6 +45,7 @@ pub(crate) struct Records {
     pub(crate) states: States,
     pub(crate) timers: Timers,
     pub(crate) groups: Groups,
+    pub(crate) tally: Tally,
     pub(crate) children: Children,
 }
 
