@@ -185,6 +185,7 @@ async fn a_thousand_are_waited_for_as_well() {
     let steps = json!([["join", "submits", "[[\"ended\"]]", "1000"], ["many", "echo", "1000", "group=0"]]);
     stage.publish("submits", "a", steps.to_string()).await;
     let done = outcomes(&stage.result("submits", "a").await);
+    assert_eq!(done[1], 1000);
     let found = named(&stage, &done[0], SOON).await;
     assert_eq!(heard(&outcomes(&found)[0]).len(), 1000);
 }

@@ -23,6 +23,10 @@ pub const DEPTH_MAX: u32 = 8;
 /// Children of one attempt. More are submitted by children; each one costs its tenant's quota, and the host a write.
 pub const CHILDREN_MAX: u32 = 1_000;
 
+/// Children of one attempt that wait for others. They are counted apart, so that one can wait for as many as there may be;
+/// a task that has a hundred groups of children has ten in each.
+pub const JOINS_MAX: u32 = 100;
+
 /// Bytes of payloads that one attempt submits: a sixteenth of the default quota of queued bytes.
 pub const CHILDREN_BYTES_MAX: u64 = 64 << 20;
 
@@ -121,6 +125,7 @@ pub struct Child {
 #[derive(Debug, Default)]
 pub struct Offspring {
     children: u32,
+    joins: u32,
     bytes: u64,
     /// How many were asked for alike.
     alike: HashMap<[u8; 32], u32>,
@@ -143,8 +148,11 @@ impl Offspring {
         if depth >= DEPTH_MAX {
             return Err(SubmitError::TooDeep(depth));
         }
-        if self.children >= CHILDREN_MAX {
+        if new.joins.is_none() && self.children >= CHILDREN_MAX {
             return Err(SubmitError::TooMany(format!("{CHILDREN_MAX} children")));
+        }
+        if new.joins.is_some() && self.joins >= JOINS_MAX {
+            return Err(SubmitError::TooMany(format!("{JOINS_MAX} tasks that wait for others")));
         }
         if self.bytes.saturating_add(new.payload.len() as u64) > CHILDREN_BYTES_MAX {
             return Err(SubmitError::TooMany(crate::format_bytes(CHILDREN_BYTES_MAX)));
@@ -174,7 +182,10 @@ impl Offspring {
 
     /// Notes that a child was submitted. One that was not is to have the same name when it is asked for again.
     pub fn submitted(&mut self, child: &Child) {
-        self.children += 1;
+        match child.joins {
+            None => self.children += 1,
+            Some(_) => self.joins += 1,
+        }
         self.bytes += child.payload.len() as u64;
         *self.alike.entry(child.alike).or_default() += 1;
     }
@@ -391,6 +402,12 @@ mod tests {
             offspring.submitted(&child);
         }
         assert!(matches!(ask(&offspring, payload("")), Err(SubmitError::TooMany(_))));
+        let waiting = || NewChild { joins: Some(CHILDREN_MAX), ..NewChild::default() };
+        for _ in 0..JOINS_MAX {
+            let child = ask(&offspring, waiting()).unwrap();
+            offspring.submitted(&child);
+        }
+        assert!(matches!(ask(&offspring, waiting()), Err(SubmitError::TooMany(_))));
         let mut offspring = Offspring::default();
         let large = || NewChild { payload: vec![0; 16 << 20].into(), ..NewChild::default() };
         for _ in 0..4 {

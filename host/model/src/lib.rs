@@ -45,8 +45,8 @@ mod unique;
 
 pub use cancel::{CancelAnswer, CancelRequest, Cancellation, Was};
 pub use child::{
-    CHILDREN_BYTES_MAX, CHILDREN_MAX, Child, DEPTH_MAX, Incarnation, JOIN_WAIT_DEFAULT, NewChild, Offspring,
-    SubmitError,
+    CHILDREN_BYTES_MAX, CHILDREN_MAX, Child, DEPTH_MAX, Incarnation, JOIN_WAIT_DEFAULT, JOINS_MAX, NewChild,
+    Offspring, SubmitError,
 };
 pub use ending::{Ending, Failure, Output};
 pub use grants::{Capability, Grants};
