@@ -365,7 +365,7 @@ mod tests {
         let new = NewChild {
             id: Some("part-1".into()),
             timeout: Some(Duration::from_millis(1500)),
-            deadline: Some(Duration::from_secs(60)),
+            deadline: Some(Duration::from_mins(1)),
             ..payload("a")
         };
         let queue = "part".parse().unwrap();
@@ -379,7 +379,7 @@ mod tests {
         let pairs = child.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let read = TaskHeaders::read(&Subjects::of(&parent.tenant), pairs).unwrap();
         assert_eq!(read.timeout, Some(Duration::from_millis(1500)));
-        assert_eq!(read.deadline, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(60)));
+        assert_eq!(read.deadline, Some(SystemTime::UNIX_EPOCH + Duration::from_mins(1)));
         assert_eq!((read.depth, read.once), (3, true));
     }
 

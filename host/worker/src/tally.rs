@@ -12,8 +12,11 @@ use tokio::sync::oneshot;
 #[derive(Clone)]
 pub(crate) struct Tally {
     groups: Groups,
-    open: Arc<Mutex<HashMap<(TenantName, TaskRef), Arc<Open>>>>,
+    open: Arc<Mutex<HashMap<Place, Arc<Open>>>>,
 }
+
+/// The task that waits, and whose it is.
+type Place = (TenantName, TaskRef);
 
 /// A group that somebody counts to.
 #[derive(Default)]
@@ -70,7 +73,7 @@ impl Tally {
     }
 
     /// Drops a group that nobody else counts to.
-    fn forget(&self, place: &(TenantName, TaskRef), group: Arc<Open>) {
+    fn forget(&self, place: &Place, group: Arc<Open>) {
         let mut open = lock(&self.open);
         drop(group);
         if open.get(place).is_some_and(|group| Arc::strong_count(group) == 1) {

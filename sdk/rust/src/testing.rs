@@ -64,8 +64,8 @@ pub struct Context {
     pub(crate) kv: bool,
     pub(crate) blobs: bool,
     pub(crate) stores: Rc<RefCell<host::Stores>>,
-    pub(crate) submit: bool,
-    pub(crate) submitted: Rc<RefCell<Vec<Submitted>>>,
+    /// Nothing without the grant.
+    pub(crate) submitted: Option<Rc<RefCell<Vec<Submitted>>>>,
     pub(crate) ended: BTreeMap<String, ChildResult>,
     #[cfg(feature = "http")]
     pub(crate) answer: Option<Answer>,
@@ -107,8 +107,7 @@ impl Context {
             kv: true,
             blobs: true,
             stores: Rc::default(),
-            submit: true,
-            submitted: Rc::default(),
+            submitted: Some(Rc::default()),
             ended: BTreeMap::new(),
             #[cfg(feature = "http")]
             answer: None,

@@ -27,7 +27,7 @@ impl Context {
     /// Takes the grant `submit` away, without which no task can be submitted.
     #[must_use]
     pub fn without_submit(mut self) -> Self {
-        self.submit = false;
+        self.submitted = None;
         self
     }
 
@@ -47,7 +47,7 @@ impl Context {
     /// The tasks submitted so far, oldest first. Nobody runs them.
     #[must_use]
     pub fn submitted(&self) -> Vec<Submitted> {
-        self.submitted.borrow().clone()
+        self.submitted.as_ref().map(|submitted| submitted.borrow().clone()).unwrap_or_default()
     }
 }
 
