@@ -32,6 +32,7 @@ mod outage;
 mod readme;
 mod registry;
 mod reload;
+mod schedules;
 mod settlement;
 mod signing;
 mod stores;

@@ -1,6 +1,6 @@
 //! A task that is submitted once for a key and a window of time.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use saggar_jetstream::{Nats, Results};
 use saggar_model::{
@@ -51,10 +51,10 @@ pub async fn id(
             Failure::new(Kind::Usage, text).advice("Set `results_ttl` of the queue, or a shorter window.")
         );
     }
-    let unfit = || {
-        Failure::new(Kind::Internal, "the clock of this machine tells no time that a task can be named after")
-    };
-    let id = unique_id(key, window, SystemTime::now()).ok_or_else(unfit)?;
+    let unfit = || Failure::new(Kind::Internal, "the clock tells no time that a task can be named after");
+    // Whoever submits from several machines means one window. What is not known by now is this machine's time.
+    nats.look_at_clock().await.ok();
+    let id = unique_id(key, window, nats.now()).ok_or_else(unfit)?;
     let task = TaskRef { queue: queue.clone(), id: id.clone() };
     match Results::new(nats).get(tenant, queue, &id).await? {
         None => Ok(id),

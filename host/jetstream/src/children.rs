@@ -32,6 +32,12 @@ impl Children {
         Self { tasks, timers: timers.clone(), groups: groups.clone(), results }
     }
 
+    /// What time it is.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.timers.nats.now()
+    }
+
     /// Submits a child. When this returns it is stored, or was before. `again`: an earlier run of its parent may have
     /// submitted it, so that it may wait for another attempt by now, outside its queue.
     ///
@@ -103,7 +109,7 @@ impl Children {
             queue: child.task.queue.clone(),
             id: child.task.id.clone(),
             name: child.timer.clone(),
-            due: SystemTime::now() + child.delay.unwrap_or(JOIN_WAIT_DEFAULT),
+            due: self.now() + child.delay.unwrap_or(JOIN_WAIT_DEFAULT),
             payload: child.payload.clone(),
             headers: child.headers.clone(),
             ticket: None,

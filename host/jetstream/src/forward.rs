@@ -1,7 +1,5 @@
 //! Bringing a timer forward: its task has nothing to wait for any more.
 
-use std::time::SystemTime;
-
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use saggar_model::{DeadLetter, Subjects, TaskRef, TenantName, header_name};
 
@@ -34,7 +32,7 @@ impl Timers {
             let forward = NewTimer {
                 queue: timer.queue,
                 id: timer.id,
-                due: SystemTime::now(),
+                due: self.nats.now(),
                 payload: kept.payload.clone(),
                 headers: DeadLetter::publishers(kept.headers()),
                 ticket: None,

@@ -11,6 +11,7 @@ mod bucket;
 mod cancel;
 mod checkpoints;
 mod children;
+mod clock;
 mod connection;
 mod context;
 mod control;

@@ -3,6 +3,8 @@
 
 mod local;
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use saggar_model::{Child, Group, SubmitError, TaskRef, TaskResult};
 
@@ -17,6 +19,11 @@ pub trait Children: Send + Sync {
     /// Submits a child. When this returns it is stored. One that is queued or running, or whose result is kept, is not
     /// submitted again.
     async fn submit(&self, child: &Child) -> Result<(), SubmitError>;
+
+    /// What time it is where they go to. It decides whether a child may still be started.
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
 
     /// The children that the task itself waited for; nothing if it waited for none.
     async fn group(&self) -> Result<Option<Group>, SubmitError>;

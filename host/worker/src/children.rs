@@ -1,5 +1,7 @@
 //! The tasks that a running task submits, as the sandbox asks for them, and the end of a task that another one waits for.
 
+use std::time::SystemTime;
+
 use async_trait::async_trait;
 use saggar_jetstream as jetstream;
 use saggar_jetstream::GroupError;
@@ -24,6 +26,10 @@ impl Children for TaskChildren {
         // One with a name of its own may be another task's as well.
         let again = self.again || child.timer.as_str() != child.task.id.as_str();
         self.children.submit(&self.tenant, child, again).await
+    }
+
+    fn now(&self) -> SystemTime {
+        self.children.now()
     }
 
     async fn group(&self) -> Result<Option<Group>, SubmitError> {

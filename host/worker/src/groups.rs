@@ -4,8 +4,6 @@
 //! counting the last child and releasing the task that waits, while nobody has the child any more; and what a task
 //! waited for that was cancelled, purged or redriven with success.
 
-use std::time::SystemTime;
-
 use saggar_jetstream::{GroupError, Groups, Nats, Timers};
 use saggar_model::{TaskRef, TaskResult, TenantName};
 
@@ -21,7 +19,7 @@ pub(crate) async fn sweep(nats: &Nats, metrics: &Metrics) {
     let groups = Groups::new(nats, &Timers::new(nats));
     let sweeping = async {
         for place in groups.list(0, GROUPS_MAX).await? {
-            let age = SystemTime::now().duration_since(place.stored_at).unwrap_or_default();
+            let age = nats.now().duration_since(place.stored_at).unwrap_or_default();
             if age < STATE_KEPT {
                 continue;
             }

@@ -125,7 +125,7 @@ async fn begin(held: Held, past: Past, invalid: Option<Invalid>) {
 async fn run_alone_and_settle(mut held: Held, past: Past, invalid: Option<Invalid>) {
     let Held { lane, task, .. } = &held;
     let (delivery, host) = (held.lease().delivery.delivered(), &lane.host.name);
-    let Some(turn) = lane.host.suspects.turn() else {
+    let Some(turn) = lane.host.suspects.turn().await else {
         lane.metrics.suspect(SuspectFate::GivenBack);
         let after = turn_after(rand::rng().random());
         let history = past.history.unrun(delivery, host);
@@ -178,7 +178,8 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
     let Held { lane, runner, task, .. } = &held;
     let published = past.history.passage.as_ref().map(Passage::published);
     let published = published.unwrap_or_else(|| held.lease().delivery.published());
-    let queued = SystemTime::now().duration_since(published).unwrap_or_default();
+    let now = lane.host.nats.now();
+    let queued = now.duration_since(published).unwrap_or_default();
     let receipt = |attempt, usage: Usage| Receipt {
         fuel: usage.fuel,
         peak_memory: usage.peak_memory,
@@ -193,7 +194,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         log_bytes: usage.log_bytes,
         host_calls: usage.host_calls,
     };
-    let (ending, receipt) = match runnable(runner, task, &past.history, invalid) {
+    let (ending, receipt) = match runnable(runner, task, &past.history, invalid, now) {
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
@@ -279,6 +280,7 @@ fn runnable<'a>(
     task: &Task,
     history: &History,
     invalid: Option<Invalid>,
+    now: SystemTime,
 ) -> Result<&'a Plugin, Failure> {
     if history.suspicion() == Suspicion::Guilty {
         let reason = format!(
@@ -290,7 +292,7 @@ fn runnable<'a>(
     if let Some(Invalid(reason)) = invalid {
         return Err(Failure::new(Outcome::Invalid, &reason));
     }
-    if task.headers.has_expired(SystemTime::now()) {
+    if task.headers.has_expired(now) {
         return Err(Failure::new(Outcome::Expired, "its deadline passed before it was started"));
     }
     match &runner.program {

@@ -121,12 +121,15 @@ pub async fn execute(
     console: Console,
 ) -> Result<Exit, Failure> {
     let mut task = new_task(&submit)?;
-    let due = later::due(submit.after, submit.at);
     let nats = connection::connect(flags, console).await?;
     if let (Some(key), Some(window)) = (&submit.unique_key, submit.unique_for) {
         task.id = Some(unique::id(&nats, tenant, &submit.queue, key, window).await?);
     }
-    match due {
+    if submit.after.is_some() {
+        // Whoever has no stream yet has no clock yet, and will be told so.
+        nats.look_at_clock().await.ok();
+    }
+    match later::due(submit.after, submit.at, nats.now()) {
         None => now(&nats, tenant, submit, task, console).await,
         Some(due) => delayed(&nats, tenant, submit, task, due, console).await,
     }

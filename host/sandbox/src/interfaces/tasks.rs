@@ -2,7 +2,7 @@
 //!
 //! What a child may be and what it is called is decided in the model; here is the grant, the charge and the count.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use saggar_model::{Capability, JOIN_WAIT_DEFAULT, NewChild, QueueName, SubmitError, TaskRef};
@@ -46,9 +46,9 @@ impl State {
             return Err(SubmitError::Denied(self.deny(Capability::Submit, queue)));
         };
         let new = self.granted.redactor.child(new);
-        let offspring = self.offspring.get_or_insert_default();
-        let child = offspring.child(&self.task, self.incarnation, &queue, new, SystemTime::now())?;
         let children = self.services.children().ok_or(SubmitError::Unavailable)?;
+        let offspring = self.offspring.get_or_insert_default();
+        let child = offspring.child(&self.task, self.incarnation, &queue, new, children.now())?;
         children.submit(&child).await?;
         offspring.submitted(&child);
         Ok(child.task.to_string())
