@@ -103,7 +103,7 @@ async fn attack_66_a_line_without_end_cannot_command_the_terminal() {
 
 #[tokio::test]
 async fn the_cases_of_every_plugin_hold() {
-    for plugin in ["hello", "thumbnail", "csv-export", "webhook", "bulk-export"] {
+    for plugin in ["hello", "thumbnail", "csv-export", "webhook", "bulk-export", "csv-totals"] {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../plugins");
         let finished = run(saggar(), &["test", &format!("{folder}/{plugin}")], b"", &[]).await;
         assert_eq!(finished.code, Some(0), "{}{}", finished.text(), finished.stderr);

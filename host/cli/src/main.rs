@@ -27,8 +27,10 @@ mod service;
 mod several;
 mod signals;
 mod sources;
+mod submitted;
 mod table;
 mod telemetry;
+mod unique;
 mod watcher;
 mod workbench;
 

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use http::Response;
 use saggar_egress::Outbound;
 use saggar_model::{Capability, HttpFailure};
-use saggar_sandbox::{Blobs, Checkpoint, HttpBody, HttpCall, KeyValue, LogLine, Services};
+use saggar_sandbox::{Blobs, Checkpoint, Children, HttpBody, HttpCall, KeyValue, LogLine, Services};
 
 /// Whoever watches the task, and what sends its requests.
 pub struct Networked {
@@ -42,6 +42,10 @@ impl Services for Networked {
 
     fn checkpoint(&self) -> Option<Arc<dyn Checkpoint>> {
         self.watcher.checkpoint()
+    }
+
+    fn children(&self) -> Option<Arc<dyn Children>> {
+        self.watcher.children()
     }
 
     fn http(&self, call: HttpCall) -> BoxFuture<'static, Result<Response<HttpBody>, HttpFailure>> {

@@ -26,6 +26,8 @@ pub struct Report {
     output: String,
     output_encoding: Encoding,
     reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
     receipt: ReceiptReport,
 }
 
@@ -80,6 +82,7 @@ impl Report {
             output,
             output_encoding,
             reason: result.reason(),
+            parent: result.parent.as_ref().map(ToString::to_string),
             receipt: ReceiptReport::new(&result.receipt),
         }
     }

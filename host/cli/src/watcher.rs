@@ -4,22 +4,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use owo_colors::{OwoColorize, Style};
 use saggar_model::{Capability, escape};
-use saggar_sandbox::{Blobs, KeyValue, LocalStores, LogLevel, LogLine, LogSource, Services};
+use saggar_sandbox::{
+    Blobs, Children, KeyValue, LocalChildren, LocalStores, LogLevel, LogLine, LogSource, Services,
+};
 use serde_json::json;
 
 use crate::console::Console;
+use crate::submitted::Shown;
 
 /// Shows every line on standard error at once: for programs, one object a line. What the guest keeps is in memory.
 pub struct Live {
     console: Console,
     stores: LocalStores,
+    children: LocalChildren,
 }
 
 impl Live {
     /// Shows on this console.
     #[must_use]
     pub fn new(console: Console) -> Self {
-        Self { console, stores: LocalStores::default() }
+        Self { console, stores: LocalStores::default(), children: LocalChildren::default() }
     }
 }
 
@@ -58,6 +62,10 @@ impl Services for Live {
     fn blobs(&self) -> Option<Arc<dyn Blobs>> {
         Some(Arc::new(self.stores.clone()))
     }
+
+    fn children(&self) -> Option<Arc<dyn Children>> {
+        Some(Arc::new(Shown::new(self.console, self.children.clone())))
+    }
 }
 
 /// Keeps every line, for the case that somebody asks. What the guest keeps is in memory, and no other case sees it.
@@ -65,6 +73,7 @@ impl Services for Live {
 pub struct Kept {
     lines: Mutex<Vec<String>>,
     stores: LocalStores,
+    children: LocalChildren,
 }
 
 impl Kept {
@@ -93,6 +102,10 @@ impl Services for Kept {
 
     fn blobs(&self) -> Option<Arc<dyn Blobs>> {
         Some(Arc::new(self.stores.clone()))
+    }
+
+    fn children(&self) -> Option<Arc<dyn Children>> {
+        Some(Arc::new(self.children.clone()))
     }
 }
 

@@ -12,6 +12,7 @@ use saggar_model::{
 };
 
 use crate::control::Control;
+use crate::groups::{GroupError, Groups};
 use crate::records::{Put, RecordsError, Results};
 use crate::tasks::{QueuedTask, TaskState, Tasks};
 use crate::tenants::{Tenants, TenantsError};
@@ -41,6 +42,9 @@ pub enum CancelError {
     /// What the task had been through could not be removed.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The task that waits for it could not be told.
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// NATS refused or did not answer.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -56,6 +60,7 @@ impl CancelError {
             Self::Result(error) => error.fault(),
             Self::Tenant(error) => error.fault(),
             Self::State(error) => error.fault(),
+            Self::Group(error) => error.fault(),
             Self::Request(error) => error.fault(),
         }
     }
@@ -97,6 +102,7 @@ impl Control {
         {
             return Ok(answer(Was::Ended, ended));
         }
+        self.count(tenant, timer.group.as_ref(), task).await?;
         if timers.remove(tenant, &timer).await? {
             return Ok(answer(Was::Delayed, Outcome::Cancelled));
         }
@@ -134,6 +140,18 @@ impl Control {
         self.remove_unless_delivered(tenant, task, queued).await
     }
 
+    /// Tells the task that waits for a cancelled one. Before the message goes, as no host will do it.
+    async fn count(
+        &self,
+        tenant: &TenantName,
+        waiting: Option<&TaskRef>,
+        task: &TaskRef,
+    ) -> Result<(), CancelError> {
+        let Some(waiting) = waiting else { return Ok(()) };
+        let groups = Groups::new(&self.nats, &Timers::new(&self.nats));
+        Ok(groups.count(tenant, waiting, &[(task.clone(), Outcome::Cancelled)]).await?)
+    }
+
     /// The settings of the task's queue, if there is such a queue.
     async fn queue(&self, request: &CancelRequest) -> Result<Option<saggar_model::QueueSpec>, CancelError> {
         let entry = Tenants::new(&self.nats).get(&request.tenant).await?;
@@ -150,6 +168,7 @@ impl Control {
         // Asked once more: hosts have been told, so that one which got it meanwhile does not run it.
         match Tasks::new(&self.nats).state_of(tenant, &task.queue, &task.id).await? {
             Some((TaskState::Queued, now)) if now.sequence == queued.sequence => {
+                self.count(tenant, queued.group.as_ref(), task).await?;
                 let stream = Subjects::of(tenant).tasks_stream();
                 self.nats.delete_message("removing a cancelled task", &stream, queued.sequence).await?;
                 Ok(Was::Queued)

@@ -143,7 +143,7 @@ impl States {
     /// NATS does not answer.
     pub async fn list(&self, after: u64, limit: usize) -> Result<Vec<HistoryPlace>, StateError> {
         let (doing, stream) = ("listing the states of tasks", Subjects::STATE_STREAM);
-        let kept = self.nats.scan(doing, stream, Subjects::STATE_SUBJECTS, after, limit).await?;
+        let kept = self.nats.scan(doing, stream, Subjects::HISTORIES, after, limit).await?;
         let place = |kept: Kept| {
             let mut tokens = kept.subject.strip_prefix("saggar.state.")?.split('.');
             let (tenant, queue) = (tokens.next()?.parse().ok()?, tokens.next()?.parse().ok()?);

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use bytes::Bytes;
-use saggar_model::{QueueName, Subjects, TaskId, TenantName};
+use saggar_model::{QueueName, Subjects, TaskId, TaskRef, TenantName, header_name};
 
 use crate::api::{RequestError, code};
 use crate::direct::Kept;
@@ -149,6 +149,8 @@ pub struct QueuedTask {
     pub published_at: SystemTime,
     /// Bytes of its payload.
     pub size: usize,
+    /// The task that waits for it.
+    pub group: Option<TaskRef>,
 }
 
 const PUBLISHING: &str = "publishing a task";
@@ -347,7 +349,13 @@ fn is_called(subjects: &Subjects, queue: &QueueName, subject: &str, id: &TaskId)
 }
 
 fn queued(id: TaskId, kept: &Kept) -> QueuedTask {
-    QueuedTask { id, sequence: kept.sequence, published_at: kept.time, size: kept.payload.len() }
+    QueuedTask {
+        id,
+        sequence: kept.sequence,
+        published_at: kept.time,
+        size: kept.payload.len(),
+        group: kept.header(header_name::GROUP).and_then(|task| task.parse().ok()),
+    }
 }
 
 /// The place in the stream that an id made by a host names.

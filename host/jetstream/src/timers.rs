@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 use async_nats::header::NATS_MESSAGE_ID;
 use bytes::Bytes;
 use saggar_model::{
-    DeadLetter, QueueName, Quota, Subjects, TaskId, TenantName, Ticket, TimerName, TimerSubject, format_time,
-    header_name, parse_time,
+    DeadLetter, QueueName, Quota, Subjects, TaskId, TaskRef, TenantName, Ticket, TimerName, TimerSubject,
+    format_time, header_name, parse_time,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -28,6 +28,8 @@ use crate::{Fault, Nats, ProvisionError, Provisioner, StateError, Tenants, Tenan
 const SCHEDULE: &str = "Nats-Schedule";
 /// Where to.
 const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+
+pub(crate) const SETTING: &str = "setting a timer";
 
 /// How long an answer about the room in a stream is good: long enough that a burst of retries asks once, short enough
 /// that other hosts' timers are seen.
@@ -82,6 +84,8 @@ pub struct WaitingTimer {
     pub size: usize,
     /// Where the record lies of what the task has been through: it waits for another attempt.
     pub ticket: Option<Ticket>,
+    /// The task that waits for this one.
+    pub group: Option<TaskRef>,
 }
 
 /// Why a timer was not set.
@@ -176,18 +180,7 @@ impl Timers {
     /// # Errors
     /// See [`TimerError`]; after a time-out it may be set all the same.
     pub async fn put(&self, tenant: &TenantName, timer: NewTimer) -> Result<(), TimerError> {
-        const DOING: &str = "setting a timer";
-        let NewTimer { queue, id, name, due, payload, headers, ticket, message_id } = timer;
-        let subjects = Subjects::of(tenant);
-        let mut built = carried(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        let due = format_time(due);
-        built.set(SCHEDULE, format!("@at {due}"));
-        built.set(SCHEDULE_TARGET, subjects.due(&queue, &id, &name));
-        built.set(header_name::DUE, due);
-        if let Some(ticket) = ticket {
-            built.set(header_name::STATE, ticket.to_string());
-        }
-        built.set_name(NATS_MESSAGE_ID, message_id.unwrap_or_else(|| name.to_string()));
+        let (subject, built, payload) = message(tenant, timer);
         let built = built.into_map();
         // What it carries as a timer is more than what it will carry into its queue.
         let (size, max) = (payload.len() + wire_bytes(&built), task_max_bytes(self.nats.max_payload()));
@@ -195,8 +188,7 @@ impl Timers {
             return Err(TimerError::TooLarge { size, max });
         }
         self.take_room(tenant, size as u64).await?;
-        let subject = subjects.timer(&queue, &id, &name);
-        let store = || self.nats.store(DOING, subject.clone(), Some(built.clone()), payload.clone());
+        let store = || self.nats.store(SETTING, subject.clone(), Some(built.clone()), payload.clone());
         match store().await {
             Err(RequestError::NoResponders { .. }) => {
                 self.make(tenant).await?;
@@ -363,6 +355,22 @@ impl Timers {
     }
 }
 
+/// What a timer is as a message: its subject, its headers and its payload.
+pub(crate) fn message(tenant: &TenantName, timer: NewTimer) -> (String, Headers, Bytes) {
+    let NewTimer { queue, id, name, due, payload, headers, ticket, message_id } = timer;
+    let subjects = Subjects::of(tenant);
+    let mut built = carried(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let due = format_time(due);
+    built.set(SCHEDULE, format!("@at {due}"));
+    built.set(SCHEDULE_TARGET, subjects.due(&queue, &id, &name));
+    built.set(header_name::DUE, due);
+    if let Some(ticket) = ticket {
+        built.set(header_name::STATE, ticket.to_string());
+    }
+    built.set_name(NATS_MESSAGE_ID, message_id.unwrap_or_else(|| name.to_string()));
+    (subjects.timer(&queue, &id, &name), built, payload)
+}
+
 /// The publisher's headers of a task, as far as they can be sent: what a task is to carry on must not keep it.
 pub(crate) fn carried<'a>(headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Headers {
     let mut built = Headers::new();
@@ -384,6 +392,7 @@ fn read(subjects: &Subjects, kept: &Kept) -> Option<WaitingTimer> {
         set_at: kept.time,
         size: kept.payload.len(),
         ticket: kept.header(header_name::STATE).and_then(|ticket| ticket.parse().ok()),
+        group: kept.header(header_name::GROUP).and_then(|task| task.parse().ok()),
     })
 }
 

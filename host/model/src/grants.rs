@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ConfigKey, HttpGrant, SecretGrant};
+use crate::{ConfigKey, HttpGrant, QueueName, SecretGrant};
 
 /// Something that a guest can only do when it was granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ impl Capability {
             Self::Kv => "kv = true",
             Self::Blobs => "blobs = true",
             Self::Http => r#"http = [{ host = "…" }]"#,
-            Self::Submit => "submit = true",
+            Self::Submit => r#"submit = ["QUEUE"]"#,
             Self::Clock => "clock = true",
         };
         format!(
@@ -89,6 +89,9 @@ pub struct Grants {
     /// Requests, to these hosts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpGrant>,
+    /// Tasks, in these queues of the tenant.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub submit: BTreeSet<QueueName>,
     /// Clocks that tick in nanoseconds.
     #[serde(skip_serializing_if = "is_false")]
     pub clock: bool,
@@ -109,9 +112,8 @@ impl Grants {
             Capability::Kv => self.kv,
             Capability::Blobs => self.blobs,
             Capability::Http => !self.http.is_empty(),
+            Capability::Submit => !self.submit.is_empty(),
             Capability::Clock => self.clock,
-            // No host has it.
-            Capability::Submit => false,
         }
     }
 
@@ -128,7 +130,8 @@ impl Grants {
             Capability::Config => self.config.keys().map(ToString::to_string).collect(),
             Capability::Secrets => self.secrets.iter().map(ToString::to_string).collect(),
             Capability::Http => self.http.iter().map(|grant| grant.host.to_string()).collect(),
-            Capability::Kv | Capability::Blobs | Capability::Submit | Capability::Clock => Vec::new(),
+            Capability::Submit => self.submit.iter().map(ToString::to_string).collect(),
+            Capability::Kv | Capability::Blobs | Capability::Clock => Vec::new(),
         };
         if scope.is_empty() { capability.to_string() } else { format!("{capability}: {}", scope.join(", ")) }
     }
@@ -160,9 +163,13 @@ mod tests {
             secrets: ["API_TOKEN".parse().map(SecretGrant::readable).unwrap()].into(),
             kv: true,
             http: vec![HttpGrant::new("api.example.com".parse().unwrap())],
+            submit: ["part".parse().unwrap(), "sum".parse().unwrap()].into(),
             ..Grants::default()
         };
-        assert_eq!(grants.summary(), ["config: size", "secrets: API_TOKEN", "kv", "http: api.example.com"]);
+        assert_eq!(
+            grants.summary(),
+            ["config: size", "secrets: API_TOKEN", "kv", "http: api.example.com", "submit: part, sum"]
+        );
     }
 
     #[test]

@@ -18,6 +18,16 @@ pub mod name {
     pub const REPLY_TO: &str = "Saggar-Reply-To";
     /// Where the payload lies, if not in the message.
     pub const PAYLOAD: &str = "Saggar-Payload";
+    /// Not to be run again while its result is kept: `true` or `false`.
+    pub const ONCE: &str = "Saggar-Once";
+    /// The task that submitted this one, `QUEUE/ID`.
+    pub const PARENT: &str = "Saggar-Parent";
+    /// How deep it is: 1 for the child of a task that a publisher published.
+    pub const DEPTH: &str = "Saggar-Depth";
+    /// The task that waits for this one, `QUEUE/ID`.
+    pub const GROUP: &str = "Saggar-Group";
+    /// For how many others it waited.
+    pub const JOINS: &str = "Saggar-Joins";
 
     /// The outcome.
     pub const STATUS: &str = "Saggar-Status";
@@ -68,8 +78,9 @@ pub(crate) fn belongs_to_saggar(name: &str) -> bool {
 /// Whether a publisher may set this `Saggar-` header, so that it stays with the task in a dead letter.
 #[must_use]
 pub(crate) fn is_publishers(header: &str) -> bool {
-    [name::TIMEOUT, name::DEADLINE, name::REPLY_TO, name::PAYLOAD]
+    [name::TIMEOUT, name::DEADLINE, name::REPLY_TO, name::PAYLOAD, name::ONCE, name::PARENT, name::DEPTH]
         .into_iter()
+        .chain([name::GROUP, name::JOINS])
         .any(|ours| ours.eq_ignore_ascii_case(header))
 }
 

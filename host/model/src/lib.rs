@@ -6,9 +6,11 @@
 
 mod cancel;
 pub mod checkup;
+mod child;
 pub mod config;
 mod ending;
 mod grants;
+mod group;
 mod header;
 mod health;
 mod history;
@@ -39,10 +41,16 @@ mod task;
 mod tenant;
 mod text;
 mod timer;
+mod unique;
 
 pub use cancel::{CancelAnswer, CancelRequest, Cancellation, Was};
+pub use child::{
+    CHILDREN_BYTES_MAX, CHILDREN_MAX, Child, DEPTH_MAX, Incarnation, JOIN_WAIT_DEFAULT, JOINS_MAX, NewChild,
+    Offspring, SubmitError,
+};
 pub use ending::{Ending, Failure, Output};
 pub use grants::{Capability, Grants};
+pub use group::{Counted, Group};
 pub use header::{HEADERS_MAX_BYTES, name as header_name};
 pub use health::{Health, HealthReport};
 pub use history::History;
@@ -82,3 +90,4 @@ pub use task::{Invalid, Task, TaskHeaders};
 pub use tenant::{QueueSpec, Quota, TenantRecord, TenantSpec};
 pub use text::{escape, escape_and_cut, panic_message};
 pub use timer::{Arrival, DELAY_MAX, NoTicket, Passage, Ticket};
+pub use unique::{WINDOW_MIN, unique_id, window_of};

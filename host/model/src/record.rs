@@ -45,6 +45,8 @@ pub struct TaskResult {
     pub receipt: Receipt,
     /// The trace context of the task.
     pub traceparent: Option<String>,
+    /// The task that submitted it.
+    pub parent: Option<TaskRef>,
 }
 
 impl TaskResult {
@@ -62,7 +64,13 @@ impl TaskResult {
             Ending::Succeeded(output) => (output.content_type, output.payload),
             Ending::Failed(failure) => (PROBLEM.to_owned(), problem(&task, &failure)),
         };
-        Self { task, sequence, outcome, content_type, payload, receipt, traceparent }
+        Self { task, sequence, outcome, content_type, payload, receipt, traceparent, parent: None }
+    }
+
+    /// The result of a task that `parent` submitted.
+    #[must_use]
+    pub fn with_parent(self, parent: Option<TaskRef>) -> Self {
+        Self { parent, ..self }
     }
 
     /// Gives the headers of the message that carries the result to `set`, as name and value.
@@ -72,6 +80,9 @@ impl TaskResult {
         receipt_headers(&mut set, self.outcome, self.sequence, &self.receipt);
         if let Some(traceparent) = &self.traceparent {
             set(name::TRACEPARENT, format_args!("{traceparent}"));
+        }
+        if let Some(parent) = &self.parent {
+            set(name::PARENT, format_args!("{parent}"));
         }
     }
 
@@ -111,6 +122,7 @@ impl TaskResult {
             payload,
             receipt,
             traceparent: get(name::TRACEPARENT).map(str::to_owned),
+            parent: get(name::PARENT).and_then(|parent| parent.parse().ok()),
         })
     }
 
@@ -272,7 +284,8 @@ mod tests {
     fn a_result_reads_back_from_its_message() {
         let output = Output { content_type: "image/png".into(), payload: Bytes::from_static(b"png") };
         let result =
-            TaskResult::new(task(), 17, Ending::Succeeded(output), receipt(), Some("00-1-2-01".to_owned()));
+            TaskResult::new(task(), 17, Ending::Succeeded(output), receipt(), Some("00-1-2-01".to_owned()))
+                .with_parent("split/order-17".parse().ok());
         let mut headers = Vec::new();
         result.headers(|name, value| headers.push((name, value.to_string())));
         assert_eq!(header(&headers, "Saggar-Status"), Some("succeeded"));

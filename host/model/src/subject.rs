@@ -2,7 +2,7 @@
 //!
 //! They are built from checked names only, so that no text of a tenant can reach beyond its own subjects.
 
-use crate::{NameError, QueueName, TaskId, TenantName, TimerName};
+use crate::{NameError, QueueName, TaskId, TaskRef, TenantName, TimerName};
 
 /// What can be watched about a running task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -65,6 +65,10 @@ impl Subjects {
     pub const STATE_STREAM: &'static str = "SAGGAR_STATE";
     /// The subjects of [`Self::STATE_STREAM`].
     pub const STATE_SUBJECTS: &'static str = "saggar.state.>";
+    /// The groups in it.
+    pub const GROUPS: &'static str = "saggar.state.*.*.group.*";
+    /// What tasks have been through.
+    pub const HISTORIES: &'static str = "saggar.state.*.*.*";
 
     /// The timers of all tenants.
     pub const ALL_TIMERS: &'static str = "saggar.*.timer.>";
@@ -189,6 +193,12 @@ impl Subjects {
         format!("saggar.state.{}.{queue}.{sequence}", self.tenant)
     }
 
+    /// Where the group lies of the children that a task waits for.
+    #[must_use]
+    pub fn group(&self, task: &TaskRef) -> String {
+        format!("saggar.state.{}.{}.group.{}", self.tenant, task.queue, task.id)
+    }
+
     /// The stream that holds the tenant's timers.
     #[must_use]
     pub fn timers_stream(&self) -> String {
@@ -310,6 +320,8 @@ mod tests {
         assert_eq!(acme().dead(&queue(), &id), "saggar.acme.dead.thumbnail.order-17");
         assert_eq!(acme().dead_again(&queue(), &id, 9), "saggar.acme.dead.thumbnail.order-17~9");
         assert_eq!(acme().state(&queue(), 9), "saggar.state.acme.thumbnail.9");
+        let waiting = TaskRef { queue: queue(), id: id.clone() };
+        assert_eq!(acme().group(&waiting), "saggar.state.acme.thumbnail.group.order-17");
         assert_eq!(
             acme().event(&queue(), &id, EventKind::Progress),
             "saggar.acme.event.thumbnail.order-17.progress"

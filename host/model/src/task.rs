@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::header::{HEADERS_MAX_BYTES, belongs_to_nats, belongs_to_saggar, is_hosts, name};
-use crate::{QueueName, Subjects, TaskId, TenantName, escape_and_cut, parse_duration};
+use crate::{QueueName, Subjects, TaskId, TaskRef, TenantName, escape_and_cut, parse_duration};
 
 /// How much of an offending text the reason repeats.
 const SHOWN_BYTES: usize = 256;
@@ -46,7 +46,17 @@ pub struct TaskHeaders {
     pub reply_to: Option<String>,
     /// Trace context, copied to the result.
     pub traceparent: Option<String>,
-    /// What the guest may see: all but the message system's and Saggar's.
+    /// Not to be run again while its result is kept.
+    pub once: bool,
+    /// The task that submitted it.
+    pub parent: Option<TaskRef>,
+    /// How deep it is. Only what hosts submit is deeper than 0, unless a publisher restricts itself.
+    pub depth: u32,
+    /// The task that waits for it.
+    pub group: Option<TaskRef>,
+    /// For how many others it waited.
+    pub joins: Option<u32>,
+    /// What the guest may see: all but the message system's and Saggar's, and its parent.
     pub visible: Vec<(String, String)>,
 }
 
@@ -93,6 +103,19 @@ impl TaskHeaders {
                     ));
                 }
                 self.reply_to = Some(value.to_owned());
+            } else if is(name::ONCE) {
+                self.once =
+                    value.parse().map_err(|_| unusable(header, value, "is neither `true` nor `false`"))?;
+            } else if is(name::PARENT) {
+                self.parent = Some(read_task(header, value)?);
+                self.visible.push((name::PARENT.to_owned(), value.to_owned()));
+            } else if is(name::GROUP) {
+                self.group = Some(read_task(header, value)?);
+            } else if is(name::DEPTH) {
+                self.depth = read_number(header, value)?;
+            } else if is(name::JOINS) {
+                self.joins = Some(read_number(header, value)?);
+                self.visible.push((name::JOINS.to_owned(), value.to_owned()));
             } else if is(name::PAYLOAD) {
                 return Err(unusable(
                     header,
@@ -124,6 +147,14 @@ impl TaskHeaders {
 fn unusable(header: &str, value: &str, why: &str) -> Invalid {
     let header = escape_and_cut(header, SHOWN_BYTES);
     Invalid(format!("header {header}: `{}` {why}", escape_and_cut(value, SHOWN_BYTES)))
+}
+
+fn read_task(header: &str, value: &str) -> Result<TaskRef, Invalid> {
+    value.parse().map_err(|_| unusable(header, value, "is not the name of a task, QUEUE/ID"))
+}
+
+fn read_number(header: &str, value: &str) -> Result<u32, Invalid> {
+    value.parse().map_err(|_| unusable(header, value, "is not a number"))
 }
 
 fn read_timeout(value: &str) -> Result<Duration, Invalid> {
@@ -179,6 +210,14 @@ mod tests {
     }
 
     #[test]
+    fn of_the_headers_of_a_child_the_guest_sees_its_parent() {
+        let headers =
+            read(&[("saggar-parent", "split/a"), ("Saggar-Depth", "2"), ("Saggar-Once", "true")]).unwrap();
+        assert_eq!(headers.visible, [("Saggar-Parent".into(), "split/a".into())]);
+        assert_eq!((headers.parent, headers.depth, headers.once), ("split/a".parse().ok(), 2, true));
+    }
+
+    #[test]
     fn a_header_that_cannot_be_understood_is_named_with_its_value_escaped() {
         for (header, value) in [
             ("Saggar-Timeout", "soon"),
@@ -186,6 +225,11 @@ mod tests {
             ("Saggar-Deadline", "tomorrow"),
             ("Saggar-Reply-To", "saggar.other.reply.a"),
             ("Saggar-Payload", "object:x"),
+            ("Saggar-Once", "yes"),
+            ("Saggar-Parent", "order-17"),
+            ("Saggar-Group", "a.>/b"),
+            ("Saggar-Depth", "-1"),
+            ("Saggar-Joins", "many"),
         ] {
             let Invalid(reason) = read(&[(header, value)]).unwrap_err();
             assert!(reason.contains(header) && reason.contains(value), "{reason}");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
-use saggar_model::SecretValue;
+use saggar_model::{NewChild, SecretValue};
 
 /// What stands in the place of a secret. No longer than the shortest secret, so that nothing outgrows its limit.
 const REPLACEMENT: &[u8] = b"***";
@@ -50,6 +50,12 @@ impl Redactor {
             // Patterns of UTF-8 are found in UTF-8 at the borders of characters, and asterisks are UTF-8.
             Some(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
         }
+    }
+
+    /// A child without the secrets of its parent: its payload and its headers are kept where others read them.
+    pub(crate) fn child(&self, new: NewChild) -> NewChild {
+        let headers = new.headers.into_iter().map(|(name, value)| (name, self.text(&value).into_owned()));
+        NewChild { headers: headers.collect(), payload: self.bytes(new.payload), ..new }
     }
 
     /// The bytes without secrets.
@@ -175,6 +181,18 @@ mod tests {
     use super::*;
 
     const SECRET: &str = "s3cr3t/töken+\"1\"";
+
+    #[test]
+    fn a_child_gets_no_secret_of_its_parent() {
+        let new = NewChild {
+            payload: Bytes::from_static(b"the token is open-sesame"),
+            headers: vec![("X-Token".into(), "open-sesame".into())],
+            ..NewChild::default()
+        };
+        let child = redactor("open-sesame").child(new);
+        assert_eq!(child.payload, "the token is ***");
+        assert_eq!(child.headers, [("X-Token".to_owned(), "***".to_owned())]);
+    }
 
     fn redactor(secret: &str) -> Redactor {
         Redactor::new([SecretValue::from_file(secret.as_bytes()).unwrap()].iter())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use saggar_model::{Ending, Limits, Task, TaskHeaders};
+use saggar_model::{Ending, Incarnation, Limits, Task, TaskHeaders};
 
 use crate::granted::Granted;
 
@@ -15,6 +15,8 @@ pub struct Request {
     pub task: Arc<Task>,
     /// The number of the counted attempt, from 1.
     pub attempt: u32,
+    /// Which of all tasks of that name it is.
+    pub incarnation: Incarnation,
     /// What the attempt may use.
     pub limits: Limits,
     /// What it may do beyond computing.
@@ -38,6 +40,7 @@ impl Request {
                 headers: TaskHeaders::default(),
             }),
             attempt: 1,
+            incarnation: Incarnation::default(),
             limits: Limits::default(),
             granted: Arc::default(),
         }

@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body_util::combinators::UnsyncBoxBody;
 use saggar_model::{Capability, HttpDenial, HttpFailure, HttpHost, HttpTarget, HttpTimeouts, Missing};
 
+use crate::children::Children;
 use crate::storage::{Blobs, Checkpoint, KeyValue};
 
 /// How much a log line matters.
@@ -113,6 +114,11 @@ pub trait Services: Send + Sync + 'static {
 
     /// Where the task had come; nothing where that is not kept. What is to be kept is then dropped.
     fn checkpoint(&self) -> Option<Arc<dyn Checkpoint>> {
+        None
+    }
+
+    /// Where the tasks go that the guest submits, for a guest that may; nothing where none can be submitted.
+    fn children(&self) -> Option<Arc<dyn Children>> {
         None
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use bytes::Bytes;
-use saggar_model::{Capability, Task, escape_and_cut};
+use saggar_model::{Capability, Incarnation, Offspring, Task, escape_and_cut};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
@@ -33,6 +33,9 @@ pub(crate) struct State {
     pub(crate) resumes_from: OnceLock<Option<Bytes>>,
     pub(crate) task: Arc<Task>,
     pub(crate) attempt: u32,
+    pub(crate) incarnation: Incarnation,
+    /// The tasks that it has submitted. Most submit none.
+    pub(crate) offspring: Option<Box<Offspring>>,
     pub(crate) deadline: Instant,
     pub(crate) charges: Charges,
     pub(crate) granted: Arc<Granted>,
@@ -98,6 +101,8 @@ impl State {
             resumes_from: OnceLock::new(),
             task: request.task,
             attempt: request.attempt,
+            incarnation: request.incarnation,
+            offspring: None,
             deadline,
             charges: Charges::new(request.limits.fuel),
             granted,

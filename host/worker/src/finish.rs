@@ -9,6 +9,7 @@ use saggar_jetstream::{Answers, DeadPut, Put, RecordsError, ResultMessage};
 use saggar_model::{Outcome, Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
+use crate::children;
 use crate::contained::contained;
 use crate::settlement::{self, Records, Unsettled, persist};
 use crate::unit::Held;
@@ -72,7 +73,12 @@ impl Finishing {
 
     /// Whether nothing is left to do but to acknowledge, once the result is stored.
     fn is_plain(&self) -> bool {
-        self.state == 0 && self.held.task.headers.reply_to.is_none() && !self.may_have_checkpoint()
+        let headers = &self.held.task.headers;
+        self.state == 0
+            && headers.reply_to.is_none()
+            && headers.group.is_none()
+            && headers.joins.is_none()
+            && !self.may_have_checkpoint()
     }
 
     /// Whether there may be a checkpoint, which goes with the end of the task. An earlier attempt may have left one, also
@@ -85,6 +91,10 @@ impl Finishing {
     async fn conclude(self, put: Put) {
         let Self { held, result, dead, state } = &self;
         let records = &held.lane.host.records;
+        let outcome = match &put {
+            Put::Stored => result.outcome,
+            Put::Refused(stored) => stored.outcome,
+        };
         match put {
             Put::Stored => {
                 if let Some(reply_to) = &held.task.headers.reply_to
@@ -107,6 +117,9 @@ impl Finishing {
         // Before the message goes: behind it the id may be another task's.
         if self.may_have_checkpoint() {
             settlement::clear_checkpoint(&held.lane, &held.reference()).await;
+        }
+        if let Err(unsettled) = children::tell(&held.lane, &held.task, outcome).await {
+            return held.report_unsettled(unsettled);
         }
         self.acknowledge().await;
         if *state > 0

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use saggar_egress::{Egress, EgressOptions};
 use saggar_jetstream::{
-    Control, Dangerous, DeadLetters, Events, Fault, HostInfo, Hosts, JoinError, Membership, Nats, Plugins,
-    ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Stores, Tenants, TenantsError,
-    Timers,
+    Children, Control, Dangerous, DeadLetters, Events, Fault, Groups, HostInfo, Hosts, JoinError, Membership,
+    Nats, Plugins, ProvisionError, Provisioner, RequestError, ResultWriter, Results, States, Stores, Tenants,
+    TenantsError, Timers,
 };
 use saggar_model::{Ceilings, Health, SecretFiles, TrustedKeys};
 use saggar_sandbox::{PluginCache, Sandbox};
@@ -28,6 +28,7 @@ use crate::runner::Workshop;
 use crate::scheduler::Scheduler;
 use crate::settlement::Records;
 use crate::suspects::Suspects;
+use crate::tally::Tally;
 use crate::vault::Vault;
 use crate::watcher::Feed;
 
@@ -173,6 +174,8 @@ impl Host {
 
         metrics.slots.set(i64::from(options.slots));
         let results = Results::new(&nats);
+        let timers = Timers::new(&nats);
+        let groups = Groups::new(&nats, &timers);
         let (writer, answers) = ResultWriter::open(&results).await?;
         let shared = Arc::new(Shared {
             name: options.name.clone(),
@@ -191,7 +194,10 @@ impl Host {
                 writer,
                 dead: DeadLetters::new(&nats),
                 states: States::new(&nats),
-                timers: Timers::new(&nats),
+                children: Children::new(&nats, &timers, &groups),
+                tally: Tally::new(&groups),
+                groups,
+                timers,
             },
             leases: Leases::default(),
             feed: Feed::start(Events::new(&nats)),

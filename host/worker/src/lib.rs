@@ -6,10 +6,12 @@
 
 mod batch;
 mod cancel;
+mod children;
 mod contained;
 mod dispatch;
 mod fetches;
 mod finish;
+mod groups;
 mod hearing;
 mod host;
 mod lane;
@@ -29,6 +31,7 @@ mod schedules;
 mod settlement;
 mod stores;
 mod suspects;
+mod tally;
 mod turns;
 mod unit;
 mod vault;

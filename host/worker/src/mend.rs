@@ -12,14 +12,15 @@ use saggar_jetstream::{
 };
 use saggar_model::{
     DeadLetter, Ending, Failure, Outcome, Receipt, Sequence, Subjects, TaskId, TaskRef, TaskResult,
-    TenantRecord,
+    TenantRecord, header_name,
 };
 
+use crate::groups;
 use crate::metrics::{Mended, Metrics};
 use crate::settlement::{Unsettled, persist};
 
-/// How often all queues are looked at, when nothing has happened for a while. A task that is overlooked waits for half of it on average, and a thousand
-/// queues cost ten requests a second.
+/// How often all queues are looked at, when nothing has happened for a while. A task that is overlooked waits for half
+/// of it on average, and a thousand queues cost ten requests a second.
 const ROUND: Duration = Duration::from_mins(5);
 
 /// How soon after the first look, which is when this host begins to lead and when its connection is back, follows the
@@ -31,7 +32,7 @@ const ROUND_FIRST: Duration = Duration::from_secs(30);
 const LOOKS_WHILE_RUNNING: u32 = 6;
 
 /// What a task has been through is kept for so long at least: longer than any task is between two of its records.
-const STATE_KEPT: Duration = Duration::from_mins(10);
+pub(crate) const STATE_KEPT: Duration = Duration::from_mins(10);
 
 /// States looked at in a round.
 const STATES_MAX: usize = 1_000;
@@ -116,6 +117,7 @@ impl Mender {
                 }
             }
         }
+        groups::sweep(&self.nats, &self.metrics).await;
         self.sweep_states().await
     }
 
@@ -210,6 +212,10 @@ impl Mender {
         let put =
             persist("result", RecordsError::fault, |_| false, || results.put(tenant, &result, ttl)).await;
         let (Put::Stored | Put::Refused(_)) = put.map_err(|_| Unsettled)?;
+        let mut headers = remains.iter().flat_map(|remains| &remains.headers);
+        let waiting = headers.find(|(name, _)| name.eq_ignore_ascii_case(header_name::GROUP));
+        let waiting = waiting.and_then(|(_, task)| task.parse().ok());
+        groups::tell(&self.nats, tenant, waiting, &result).await?;
         self.nats.bury(tenant, *sequence).await.map_err(|_| Unsettled)?;
         if let Some(state) = state {
             States::new(&self.nats).remove(state.revision).await.ok();

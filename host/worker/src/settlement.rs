@@ -8,16 +8,20 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use rand::Rng as _;
-use saggar_jetstream::{DeadError, DeadLetters, DeadPut, Fault, ResultWriter, Results, States, Timers};
+use saggar_jetstream::{
+    Children, DeadError, DeadLetters, DeadPut, Fault, Groups, ResultWriter, Results, States, Timers,
+};
 use saggar_model::{
     DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskRef,
     TaskResult, settle,
 };
 
+use crate::children;
 use crate::finish::Finishing;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
 use crate::recall::{Past, ticket};
+use crate::tally::Tally;
 use crate::unit::Held;
 
 /// How long a record is tried to be written while NATS does not answer. Beyond it the task is left to whoever gets
@@ -40,6 +44,9 @@ pub(crate) struct Records {
     pub(crate) dead: DeadLetters,
     pub(crate) states: States,
     pub(crate) timers: Timers,
+    pub(crate) groups: Groups,
+    pub(crate) tally: Tally,
+    pub(crate) children: Children,
 }
 
 /// An attempt that has ended, or a task that could not be run.
@@ -150,7 +157,8 @@ impl Ended {
     fn finishing(self, dead: Option<DeadPut>) -> Finishing {
         let Self { held, past, ending, receipt } = self;
         let traceparent = held.task.headers.traceparent.clone();
-        let result = TaskResult::new(held.reference(), held.sequence(), ending, receipt, traceparent);
+        let result = TaskResult::new(held.reference(), held.sequence(), ending, receipt, traceparent)
+            .with_parent(held.task.headers.parent.clone());
         Finishing { held, state: past.revision, result, dead }
     }
 
@@ -255,6 +263,7 @@ pub(crate) async fn complete(
         lane.metrics.repeated();
     }
     clear_checkpoint(lane, &stored.task).await;
+    children::tell(lane, task, stored.outcome).await?;
     lease.delivery.ack().await.map_err(|_| Unsettled)?;
     forget(lane, lease, task).await;
     Ok(())

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use rand::Rng as _;
 use saggar_jetstream::Delivery;
 use saggar_model::{
-    CRASHES_MAX, Ending, EventKind, Failure, History, Invalid, Outcome, Passage, Receipt, Suspicion, Task,
-    TaskHeaders, TaskId, TaskRef, trial, turn_after,
+    CRASHES_MAX, Ending, EventKind, Failure, History, Incarnation, Invalid, Outcome, Passage, Receipt,
+    Sequence, Suspicion, Task, TaskHeaders, TaskId, TaskRef, trial, turn_after,
 };
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -99,7 +99,7 @@ async fn meet(
     let cancelled = lane.host.cancelled.concerns(&lease.delivery);
     loop {
         let (task, invalid) = read(lane, lease, ticket.is_some());
-        let look = cancelled || (once && !task.id.is_made());
+        let look = cancelled || ((once || task.headers.once) && !task.id.is_made());
         match recall::recall(lane, lease, &task, look, ticket.as_ref()).await {
             // It is what it would be without its claim.
             Ok(Recalled::Stranger) if ticket.is_some() => ticket = None,
@@ -199,7 +199,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
             lane.retries.started(attempt);
-            let mut running = pin!(run(&held, plugin, attempt));
+            let mut running = pin!(run(&held, plugin, attempt, past.key));
             let mut polls = 0;
             let running = poll_fn(|context| {
                 polls += 1;
@@ -304,7 +304,8 @@ fn runnable<'a>(
     }
 }
 
-async fn run(held: &Held, plugin: &Plugin, attempt: u32) -> Attempt {
+/// Runs an attempt. `origin` is the place of the task's first message.
+async fn run(held: &Held, plugin: &Plugin, attempt: u32, origin: Sequence) -> Attempt {
     let Held { lane, runner, task, .. } = held;
     let (host, lease) = (&lane.host, &held.guard.lease);
     let watcher = Watcher::new(lane.clone(), lease.clone(), task, attempt, runner.granted.clone());
@@ -317,7 +318,9 @@ async fn run(held: &Held, plugin: &Plugin, attempt: u32) -> Attempt {
     }
     let limits = runner.spec.limits.tightened(task.headers.timeout);
     let granted = runner.granted.clone();
-    let request = Request { task: task.clone(), attempt, limits, granted };
+    let stream_created_ms = lane.source.stream_created_ms();
+    let incarnation = Incarnation { stream_created_ms, sequence: origin };
+    let request = Request { task: task.clone(), attempt, incarnation, limits, granted };
     let cancelled = async {
         lease.cancelled().await;
         tokio::time::sleep(Duration::from_millis(runner.spec.cancel_grace)).await;

@@ -15,13 +15,15 @@ use saggar_model::{
     Capability, EventKind, HttpFailure, QueueName, Task, TaskId, TaskRef, TenantName, escape,
 };
 use saggar_sandbox::{
-    Blobs, Checkpoint, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services,
+    Blobs, Checkpoint, Children, Granted, HttpBody, HttpCall, KeyValue, LogLine, LogSource, Services,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
+use crate::children::TaskChildren;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
+use crate::recall::ticket;
 use crate::stores::{TaskCheckpoint, TenantBlobs, TenantKv};
 
 /// Events on their way: enough for a burst of log lines, a few megabytes at the very most.
@@ -135,6 +137,17 @@ impl Services for Watcher {
             store: host.stores.checkpoints(tenant),
             task: TaskRef { queue: queue.clone(), id: self.task.clone() },
             lease: self.lease.clone(),
+        }))
+    }
+
+    fn children(&self) -> Option<Arc<dyn Children>> {
+        let OpenLane { host, tenant, queue, .. } = &*self.lane;
+        let delivery = &self.lease.delivery;
+        Some(Arc::new(TaskChildren {
+            children: host.records.children.clone(),
+            tenant: tenant.clone(),
+            parent: TaskRef { queue: queue.clone(), id: self.task.clone() },
+            again: self.attempt > 1 || delivery.delivered() > 1 || ticket(delivery).is_some(),
         }))
     }
 

@@ -78,6 +78,7 @@ pub mod http;
 pub mod kv;
 pub mod logging;
 pub mod progress;
+pub mod tasks;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

@@ -24,6 +24,8 @@
 //!
 //! Limits are not tested here: for fuel, memory and time there are the plugin's `cases/*.toml` and `saggar test`.
 
+mod children;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 #[cfg(feature = "http")]
@@ -34,7 +36,10 @@ use std::time::Duration;
 #[cfg(feature = "http")]
 use crate::http::{Failure, Request, Response};
 use crate::logging::Level;
+use crate::tasks::ChildResult;
 use crate::{Error, Handler, Output, host};
+
+pub use children::Submitted;
 
 /// The wall limit of a queue that sets none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,6 +64,9 @@ pub struct Context {
     pub(crate) kv: bool,
     pub(crate) blobs: bool,
     pub(crate) stores: Rc<RefCell<host::Stores>>,
+    /// Nothing without the grant.
+    pub(crate) submitted: Option<Rc<RefCell<Vec<Submitted>>>>,
+    pub(crate) ended: BTreeMap<String, ChildResult>,
     #[cfg(feature = "http")]
     pub(crate) answer: Option<Answer>,
 }
@@ -99,6 +107,8 @@ impl Context {
             kv: true,
             blobs: true,
             stores: Rc::default(),
+            submitted: Some(Rc::default()),
+            ended: BTreeMap::new(),
             #[cfg(feature = "http")]
             answer: None,
         }

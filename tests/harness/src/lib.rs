@@ -3,6 +3,7 @@
 //!
 //! Failures panic with what was awaited and what the process had said, for that is what a test's reader needs.
 
+pub mod children;
 mod eventually;
 pub mod foreign;
 pub mod generated;

@@ -17,6 +17,7 @@ use crate::later;
 use crate::moment::rfc3339;
 use crate::payload;
 use crate::report::{self, Stderr};
+use crate::unique;
 
 /// The arguments of `saggar task submit`.
 #[derive(Debug, clap::Args)]
@@ -39,6 +40,24 @@ pub struct Arguments {
     /// Refuse it while a task of the same id is queued or running.
     #[arg(long, requires = "id", conflicts_with_all = ["after", "at"])]
     unique: bool,
+
+    /// Do not run it if a task of the same id has ended and its result is kept.
+    #[arg(long, requires = "id")]
+    once: bool,
+
+    /// Submit one task only for this key in each window of time; the key makes its id.
+    #[arg(
+        long,
+        value_name = "KEY",
+        requires = "unique_for",
+        conflicts_with_all = ["id", "unique", "once", "after", "at"],
+        allow_hyphen_values = true
+    )]
+    unique_key: Option<String>,
+
+    /// How long the windows are, for example 1h; they lie one behind the other since 1970, in UTC.
+    #[arg(long, value_name = "DURATION", value_parser = unique::window, requires = "unique_key")]
+    unique_for: Option<Duration>,
 
     /// Run it so much later, for example 10m; a year at most.
     #[arg(
@@ -101,8 +120,11 @@ pub async fn execute(
     tenant: &TenantName,
     console: Console,
 ) -> Result<Exit, Failure> {
-    let task = new_task(&submit)?;
+    let mut task = new_task(&submit)?;
     let nats = connection::connect(flags, console).await?;
+    if let (Some(key), Some(window)) = (&submit.unique_key, submit.unique_for) {
+        task.id = Some(unique::id(&nats, tenant, &submit.queue, key, window).await?);
+    }
     if submit.after.is_some() {
         // Whoever has no stream yet has no clock yet, and will be told so.
         nats.look_at_clock().await.ok();
@@ -121,7 +143,9 @@ fn new_task(submit: &Arguments) -> Result<NewTask, Failure> {
         (None, None) => bytes::Bytes::new(),
     };
     let mut headers = with_content_type(submit.content_type.as_deref(), &submit.headers);
+    let once = submit.once || submit.unique_key.is_some();
     let own = [
+        (header_name::ONCE, once.then(|| true.to_string())),
         (header_name::TIMEOUT, submit.timeout.clone()),
         (header_name::DEADLINE, submit.deadline.map(|deadline| deadline.to_string())),
     ];
@@ -131,7 +155,7 @@ fn new_task(submit: &Arguments) -> Result<NewTask, Failure> {
         payload,
         headers,
         message_id: submit.message_id.clone(),
-        unique: submit.unique,
+        unique: submit.unique || submit.unique_key.is_some(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{ConfigKey, Grants, HostPattern, SecretGrant, SecretName};
+use crate::{ConfigKey, Grants, HostPattern, QueueName, SecretGrant, SecretName};
 
 use super::http_grant::read_http_grants;
 use super::problem::Problems;
@@ -13,7 +13,7 @@ use super::value::FromToml;
 const CONFIG_VALUE_MAX_BYTES: usize = 16 << 10;
 
 /// Reads grants as the command line has them: lines of `[queue.grants]`, or shorter: `kv` for `kv = true`,
-/// `config.KEY=VALUE`, `secrets=NAME,NAME` and `http=HOST` without quotes.
+/// `config.KEY=VALUE`, `secrets=NAME,NAME`, `submit=QUEUE,QUEUE` and `http=HOST` without quotes.
 ///
 /// # Errors
 /// Everything that is wrong with them.
@@ -31,7 +31,7 @@ fn line(written: &str) -> String {
     let quoted = |text: &str| toml::Value::from(text.trim()).to_string();
     if key.starts_with("config.") && !value.starts_with(['"', '\'']) {
         format!("{key} = {}", quoted(value))
-    } else if key == "secrets" && !value.starts_with('[') {
+    } else if (key == "secrets" || key == "submit") && !value.starts_with('[') {
         format!("{key} = [{}]", value.split(',').map(quoted).collect::<Vec<_>>().join(", "))
     } else if key == "http" && !value.starts_with('[') {
         format!("{key} = [{{ host = {} }}]", quoted(value))
@@ -48,18 +48,29 @@ pub(super) fn read_grants(mut section: Section) -> Grants {
         kv: section.or("kv", false),
         blobs: section.or("blobs", false),
         http: read_http_grants(&mut section),
+        submit: read_submit(&mut section),
         clock: section.or("clock", false),
     };
     for (name, host) in unreachable(&grants) {
         section
             .problem("secrets", format!("sends {name} to {host} only, and `http` grants no request there"));
     }
-    // A grant that is silently ignored would look like one that holds.
-    if section.has("submit") {
-        section.problem("submit", "cannot be granted by this version");
-    }
     section.finish();
     grants
+}
+
+/// The queues that may be submitted to. Whether there are such queues is for those to say who know them all.
+fn read_submit(section: &mut Section) -> BTreeSet<QueueName> {
+    let written: Vec<String> = section.or("submit", Vec::new());
+    let mut queues = BTreeSet::new();
+    for queue in written {
+        match queue.parse::<QueueName>() {
+            Ok(queue) if queues.contains(&queue) => section.problem("submit", format!("names {queue} twice")),
+            Ok(queue) => drop(queues.insert(queue)),
+            Err(error) => section.problem("submit", error.to_string()),
+        }
+    }
+    queues
 }
 
 /// Hosts that alone may get a secret and that no request may go to, each with the secret's name.
@@ -155,7 +166,7 @@ mod tests {
         let grants = parse(
             "kv = true\nconfig = { size = '200x200' }\n\
              secrets = ['API_TOKEN', { name = 'KEY', only_to = ['api.example.com'] }]\n\
-             http = [{ host = '*.example.com' }]",
+             http = [{ host = '*.example.com' }]\nsubmit = ['q']",
         )
         .unwrap();
         assert_eq!(
@@ -164,7 +175,8 @@ mod tests {
                 "config: size",
                 "secrets: API_TOKEN, KEY (only to api.example.com)",
                 "kv",
-                "http: *.example.com"
+                "http: *.example.com",
+                "submit: q"
             ]
         );
     }
@@ -177,10 +189,16 @@ mod tests {
 
     #[test]
     fn a_command_line_may_be_shorter_than_a_file() {
-        let grants =
-            parse_grants(["kv", "config.size=200x200", "config.n = 1", "secrets=A,B", "clock = true"]);
+        let grants = parse_grants([
+            "kv",
+            "config.size=200x200",
+            "config.n = 1",
+            "secrets=A,B",
+            "submit=q,r",
+            "clock = true",
+        ]);
         let grants = grants.unwrap();
-        assert_eq!(grants.summary(), ["config: n, size", "secrets: A, B", "kv", "clock"]);
+        assert_eq!(grants.summary(), ["config: n, size", "secrets: A, B", "kv", "submit: q, r", "clock"]);
         assert_eq!(grants.config[&"n".parse().unwrap()], "1");
         let hidden =
             parse_grants(["secrets = [{ name = 'A', only_to = ['example.com'] }]", "http=example.com"])
@@ -214,7 +232,9 @@ mod tests {
                 "secrets = [{ name = 'A', only_to = ['x.org', 'y.org'] }]\nhttp = [{ host = 'x.org' }]",
                 "sends A to y.org only, and `http` grants no request there",
             ),
-            ("submit = true", "`queue.grants.submit` cannot be granted"),
+            ("submit = true", "`queue.grants.submit` must be"),
+            ("submit = ['Part']", "`Part` is not a valid queue name"),
+            ("submit = ['part', 'part']", "names part twice"),
         ] {
             let problems = parse(grants).unwrap_err().to_string();
             assert!(problems.contains(part), "{part}\nis not in\n{problems}");

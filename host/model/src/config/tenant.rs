@@ -26,8 +26,19 @@ pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<Tenan
     for section in root.sections("queue") {
         read_queue(section, ceilings, &mut queues);
     }
+    for (queue, missing) in unknown_queues(&queues) {
+        let text = format!("queue `{queue}` may submit to `{missing}`, and this file has no such queue");
+        root.problem("queue", text);
+    }
     root.finish();
     document.finish(name.map(|Parsed(name)| TenantSpec { name, weight, quota, queues }))
+}
+
+/// Queues that another one may submit to and that are not there.
+fn unknown_queues(queues: &BTreeMap<QueueName, QueueSpec>) -> Vec<(QueueName, QueueName)> {
+    let granted = queues.iter().flat_map(|(name, spec)| spec.grants.submit.iter().map(move |to| (name, to)));
+    let unknown = granted.filter(|(_, to)| !queues.contains_key(to));
+    unknown.map(|(name, to)| (name.clone(), to.clone())).collect()
 }
 
 fn read_quota(mut section: Section) -> Quota {

@@ -11,6 +11,7 @@ mod lookup;
 mod poll;
 mod progress;
 mod random;
+mod tasks;
 
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime_wasi::WasiView;
@@ -29,6 +30,7 @@ pub(crate) mod bindings {
         imports: {
             "saggar:task/context.checkpoint": async | trappable,
             "saggar:task/progress.save-checkpoint": async,
+            "saggar:task/tasks": async,
         },
         exports: { default: async },
         with: {
@@ -46,6 +48,7 @@ pub(crate) fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     blobs::add_to_linker(linker)?;
     bindings::wasi::config::store::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     http::add_to_linker(linker)?;
+    bindings::saggar::task::tasks::add_to_linker::<_, HasSelf<State>>(linker, |state| state)?;
     // In place of the standard ones: these charge for what they are asked to do.
     linker.allow_shadowing(true);
     lookup::add_to_linker(linker)?;

@@ -13,7 +13,8 @@ pub(crate) use native::*;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use world::{
     Bucket, Container, Reader, Writer, all_config, attempt, cancelled, checkpoint, config, content_type,
-    deadline, header, headers, log, queue, report, save_checkpoint, task_id, tenant,
+    deadline, ended, fetch_result, header, headers, log, queue, report, save_checkpoint, submit, task_id,
+    tenant,
 };
 #[cfg(target_arch = "wasm32")]
 pub use world::{bindings, for_the_host};

@@ -1,11 +1,13 @@
 //! Stands in for the host in a native build: answers from the thread's current [`Context`], or from the default one.
 
 mod stores;
+mod tasks;
 
 use std::cell::RefCell;
 use std::time::Duration;
 
 pub(crate) use stores::{Bucket, Container, Reader, Stores, Writer};
+pub(crate) use tasks::{ended, fetch_result, submit};
 
 use crate::config::ConfigError;
 #[cfg(feature = "http")]

@@ -2,11 +2,13 @@
 
 mod blobs;
 mod kv;
+mod tasks;
 
 use std::time::Duration;
 
 pub(crate) use blobs::{Container, Reader, Writer};
 pub(crate) use kv::Bucket;
+pub(crate) use tasks::{ended, fetch_result, submit};
 
 use bindings::exports::saggar::task::handler;
 use bindings::saggar::task::{context, progress};
