@@ -18,6 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::RequestError;
+use crate::blobs::renew_payload;
 use crate::direct::Kept;
 use crate::headers::{Headers, wire_bytes};
 use crate::layout::{TIMERS_PREFIX, task_max_bytes};
@@ -194,6 +195,8 @@ impl Timers {
         if size > max {
             return Err(TimerError::TooLarge { size, max });
         }
+        let headers = headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        renew_payload(&self.nats, tenant, headers).await?;
         self.take_room(tenant, size as u64).await?;
         let subject = subjects.timer(&queue, &id, &name);
         let store = || self.nats.store(DOING, subject.clone(), Some(built.clone()), payload.clone());

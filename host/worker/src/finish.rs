@@ -9,6 +9,7 @@ use saggar_jetstream::{Answers, DeadPut, Put, RecordsError, ResultMessage};
 use saggar_model::{Outcome, Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
+use crate::claim;
 use crate::contained::contained;
 use crate::settlement::{self, Records, Unsettled, persist};
 use crate::unit::Held;
@@ -72,7 +73,11 @@ impl Finishing {
 
     /// Whether nothing is left to do but to acknowledge, once the result is stored.
     fn is_plain(&self) -> bool {
-        self.state == 0 && self.held.task.headers.reply_to.is_none() && !self.may_have_checkpoint()
+        let headers = &self.held.task.headers;
+        self.state == 0
+            && headers.reply_to.is_none()
+            && headers.payload.is_none()
+            && !self.may_have_checkpoint()
     }
 
     /// Whether there may be a checkpoint, which goes with the end of the task. An earlier attempt may have left one, also
@@ -85,7 +90,16 @@ impl Finishing {
     async fn conclude(self, put: Put) {
         let Self { held, result, dead, state } = &self;
         let records = &held.lane.host.records;
-        match put {
+        let ended = match &put {
+            Put::Stored => result,
+            Put::Refused(stored) => stored,
+        };
+        let needless = [
+            // Kept with a failure, which can be redriven.
+            held.task.headers.payload.filter(|_| !ended.outcome.is_failure()),
+            result.object.filter(|object| ended.object != Some(*object)),
+        ];
+        match &put {
             Put::Stored => {
                 if let Some(reply_to) = &held.task.headers.reply_to
                     && let Err(error) = records.results.forward(reply_to, result).await
@@ -103,6 +117,9 @@ impl Finishing {
                 }
             }
             Put::Refused(_) => held.lane.metrics.repeated(),
+        }
+        for payload in needless.iter().flatten() {
+            claim::forget(&held.lane, payload).await;
         }
         // Before the message goes: behind it the id may be another task's.
         if self.may_have_checkpoint() {

@@ -6,12 +6,14 @@
 
 mod batch;
 mod cancel;
+mod claim;
 mod contained;
 mod dispatch;
 mod fetches;
 mod finish;
 mod hearing;
 mod host;
+mod intake;
 mod lane;
 mod later;
 mod leader;
@@ -19,6 +21,8 @@ mod lease;
 mod mend;
 mod metrics;
 mod pace;
+mod payload_requests;
+mod payload_sweep;
 mod pump;
 mod recall;
 mod retries;

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use saggar_jetstream::{
     Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put,
-    RecordsError, Remains, RequestError, Results, States, Tenants,
+    RecordsError, Remains, RequestError, Results, States, Stores, Tenants,
 };
 use saggar_model::{
     DeadLetter, Ending, Failure, Outcome, QueueName, Receipt, Sequence, Subjects, TaskId, TaskRef,
@@ -16,6 +16,7 @@ use saggar_model::{
 };
 
 use crate::metrics::{Mended, Metrics};
+use crate::payload_sweep::PayloadSweeps;
 use crate::settlement::{Unsettled, persist};
 
 /// How often all queues are looked at. A task that is overlooked waits for half of it on average, and a thousand
@@ -38,12 +39,19 @@ pub(crate) struct Mender {
     /// The name that the records of given-up tasks show.
     host: String,
     provisioner: Provisioner,
+    stores: Stores,
     metrics: Metrics,
 }
 
 impl Mender {
-    pub(crate) fn new(nats: &Nats, host: &str, provisioner: Provisioner, metrics: Metrics) -> Self {
-        Self { nats: nats.clone(), host: host.to_owned(), provisioner, metrics }
+    pub(crate) fn new(
+        nats: &Nats,
+        host: &str,
+        provisioner: Provisioner,
+        stores: Stores,
+        metrics: Metrics,
+    ) -> Self {
+        Self { nats: nats.clone(), host: host.to_owned(), provisioner, stores, metrics }
     }
 
     /// Mends for ever, or until the connection is closed.
@@ -61,9 +69,10 @@ impl Mender {
         let looking = async {
             let mut round = tokio::time::interval(ROUND);
             round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            let mut sweeps = PayloadSweeps::default();
             loop {
                 round.tick().await;
-                if let Err(error) = self.look_round().await {
+                if let Err(error) = self.look_round(&mut sweeps).await {
                     tracing::debug!(%error, "not all queues could be looked at");
                 }
             }
@@ -71,7 +80,7 @@ impl Mender {
         tokio::join!(listening, looking);
     }
 
-    async fn look_round(&self) -> Result<(), RequestError> {
+    async fn look_round(&self, sweeps: &mut PayloadSweeps) -> Result<(), RequestError> {
         let records: Vec<TenantRecord> = match Tenants::new(&self.nats).snapshot().await {
             Ok((entries, _)) => entries.into_iter().map(|entry| entry.record).collect(),
             Err(error) => {
@@ -104,6 +113,8 @@ impl Mender {
                 }
             }
         }
+        let tenants: Vec<TenantName> = records.iter().map(|record| record.spec.name.clone()).collect();
+        sweeps.round(&self.stores, &tenants, &self.metrics).await;
         self.sweep_states().await
     }
 

@@ -59,6 +59,8 @@ pub(crate) enum Mended {
     GivenUp,
     /// What a task had been through that is gone.
     State,
+    /// A large payload that nothing named any more.
+    Payload,
 }
 
 impl Mended {
@@ -67,6 +69,7 @@ impl Mended {
             Self::Overlooked => "overlooked",
             Self::GivenUp => "given-up",
             Self::State => "state",
+            Self::Payload => "payload",
         }
     }
 }
