@@ -27,6 +27,7 @@ mod malformed;
 mod neighbours;
 mod operate;
 mod outage;
+mod payloads;
 mod readme;
 mod registry;
 mod reload;
