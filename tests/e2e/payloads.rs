@@ -359,3 +359,32 @@ async fn a_quota_that_is_used_up_is_named() {
     assert!(result.reason().unwrap_or_default().contains("`payloads`"), "{:?}", result.reason());
     assert_eq!(stage.queued().await, 0, "what could not be put was not published");
 }
+
+#[tokio::test]
+async fn a_task_that_waits_in_a_timer_has_its_payload_at_the_next_attempt() {
+    let stage = Stage::new("large-retry").await;
+    let _host = stage.host("host-1", "").await;
+    stage.apply(&["fails"], "retry = { attempts = 2, base = '1ms', cap = '1ms' }").await;
+    // More than 5 s is spent outside the queue.
+    let content = [&b"retry-after 5100"[..], &vec![b' '; 2 * MIB]].concat();
+    let object = put(&stage, &content).await;
+    stage.publish_with("fails", "a", "", &[("Saggar-Payload", &object)]).await;
+    let result = stage.result("fails", "a").await;
+    assert_eq!((result.outcome, result.receipt.attempt), (Outcome::Retried, 2), "{:?}", result.reason());
+    assert_eq!(result.receipt.bytes_in, content.len() as u64);
+    stage.run(&["dead", "rm", "fails/a"]).await.expect_code(0);
+    assert_eq!(kept(&stage).await.len(), 1, "it is swept when it is an hour old");
+}
+
+#[tokio::test]
+async fn without_a_host_nobody_takes_a_large_payload_and_that_is_said() {
+    let (stage, mut host) = Stage::with_host("large-alone", &["echo"]).await;
+    host.terminate();
+    host.wait(SOON).await;
+    let large = stage.dir.path().join("large.bin");
+    std::fs::write(&large, content(2 * MIB)).unwrap();
+    let submit = ["task", "submit", "echo", "--file", &large.display().to_string()];
+    let finished = stage.run(&submit).await.expect_code(69);
+    assert!(finished.stderr.contains("saggar host"), "{}", finished.stderr);
+    assert_eq!(stage.queued().await, 0);
+}

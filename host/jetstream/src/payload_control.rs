@@ -26,7 +26,7 @@ pub struct PayloadAsked {
 
 /// What is answered.
 #[derive(Debug)]
-pub struct PayloadAnswered {
+struct PayloadAnswered {
     headers: Headers,
     body: Bytes,
 }
@@ -43,11 +43,6 @@ impl PayloadAsked {
         });
         Some(Self { tenant, request, content: message.payload, reply })
     }
-
-    /// Where the answer goes, once its content was taken.
-    fn take(&mut self) -> (Result<PayloadRequest, BadPayloadRequest>, Bytes) {
-        (self.request.clone(), std::mem::take(&mut self.content))
-    }
 }
 
 impl Control {
@@ -63,24 +58,22 @@ impl Control {
     }
 
     /// Does what is asked, and answers it.
-    pub async fn serve_payload(&self, stores: &Stores, mut asked: PayloadAsked) {
-        let (request, content) = asked.take();
-        let payloads = stores.payloads(&asked.tenant);
+    pub async fn serve_payload(&self, stores: &Stores, asked: PayloadAsked) {
+        let PayloadAsked { tenant, request, content, reply } = asked;
         let answer = match request {
-            Ok(request) => carry_out(&payloads, request, content).await,
+            Ok(request) => carry_out(&stores.payloads(&tenant), request, content).await,
             Err(bad) => Err(bad.into()),
         };
-        self.answer_payload(&asked, answer).await;
+        self.answer_payload(reply, answer).await;
     }
 
     /// Answers that this host has too much to do.
     pub async fn refuse_payload(&self, asked: PayloadAsked) {
-        self.answer_payload(&asked, Err(PartError::Busy)).await;
+        self.answer_payload(asked.reply, Err(PartError::Busy)).await;
     }
 
-    async fn answer_payload(&self, asked: &PayloadAsked, answer: Result<PayloadAnswered, PartError>) {
+    async fn answer_payload(&self, reply: async_nats::Subject, answer: Result<PayloadAnswered, PartError>) {
         let PayloadAnswered { headers, body } = answer.unwrap_or_else(|error| json_answer(&problem(&error)));
-        let reply = asked.reply.clone();
         let sent = self.nats.send("answering a request", reply, Some(headers.into_map()), body).await;
         if let Err(error) = sent {
             tracing::debug!(%error, "an answer was lost");

@@ -209,7 +209,7 @@ impl Provisioner {
     }
 
     /// What a tenant's plugins keep, and its timers, if there are any.
-    fn stores(&self, record: &TenantRecord) -> [Config; 5] {
+    pub(crate) fn stores(&self, record: &TenantRecord) -> [Config; 5] {
         let TenantSpec { name, quota, .. } = &record.spec;
         [
             layout::kv_bucket(name, quota, self.replicas),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use saggar_jetstream::{Fault, Payloads, RecordsError};
+use saggar_jetstream::{Fault, Payloads, RecordsError, task_max_bytes};
 use saggar_model::{
     Ending, Failure, Invalid, Outcome, Output, PAYLOAD_MAX_BYTES, PayloadName, StoreError, TaskResult,
     format_bytes, header_name,
@@ -179,7 +179,7 @@ pub(crate) fn let_go(held: &mut Held) {
 /// Whether an output does not fit into the message of its result.
 pub(crate) fn is_too_large(lane: &OpenLane, ending: &Ending) -> bool {
     match ending {
-        Ending::Succeeded(output) => output.payload.len() > lane.inline_max(),
+        Ending::Succeeded(output) => output.payload.len() > task_max_bytes(lane.host.nats.max_payload()),
         Ending::Failed(_) => false,
     }
 }

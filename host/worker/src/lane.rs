@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue, task_max_bytes};
+use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue};
 use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_bytes};
 use saggar_sandbox::Granted;
 use tokio::sync::watch;
@@ -80,11 +80,6 @@ pub(crate) struct OpenLane {
 }
 
 impl OpenLane {
-    /// The most that a result's message holds of an output.
-    pub(crate) fn inline_max(&self) -> usize {
-        task_max_bytes(self.host.nats.max_payload())
-    }
-
     /// Whether dead letters have no room, so that nothing new may be started.
     pub(crate) fn set_blocked(&self, blocked: bool) {
         if self.blocked.swap(blocked, Ordering::Relaxed) != blocked {

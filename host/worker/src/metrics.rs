@@ -59,8 +59,6 @@ pub(crate) enum Mended {
     GivenUp,
     /// What a task had been through that is gone.
     State,
-    /// A large payload that nothing named any more.
-    Payload,
 }
 
 impl Mended {
@@ -69,7 +67,6 @@ impl Mended {
             Self::Overlooked => "overlooked",
             Self::GivenUp => "given-up",
             Self::State => "state",
-            Self::Payload => "payload",
         }
     }
 }
@@ -119,6 +116,8 @@ pub struct Metrics {
     pub(crate) slots: Gauge,
     /// Tasks that this host moved out of their timers.
     pub(crate) timers: Counter,
+    /// Large payloads that nothing named any more.
+    pub(crate) payloads_swept: Counter,
     pub(crate) connected: Gauge,
     pub(crate) compile: Histogram,
 }
@@ -150,6 +149,7 @@ impl Metrics {
             running: Gauge::default(),
             slots: Gauge::default(),
             timers: Counter::default(),
+            payloads_swept: Counter::default(),
             connected: Gauge::default(),
             compile: run_times(),
         };
@@ -202,6 +202,11 @@ impl Metrics {
             "timers_moved",
             "Tasks that were moved from their timers into their queues",
             metrics.timers.clone(),
+        );
+        registry.register(
+            "payloads_swept",
+            "Large payloads that nothing named any more, removed",
+            metrics.payloads_swept.clone(),
         );
         registry.register(
             "nats_connected",
