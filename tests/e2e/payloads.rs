@@ -66,14 +66,12 @@ async fn get(stage: &Stage, object: &str) -> Vec<u8> {
         let size = header(&part, "Saggar-Size").unwrap_or_else(|| panic!("{}", json(&part)));
         let size: usize = size.parse().unwrap();
         read.extend_from_slice(&part.payload);
-        match header(&part, "Saggar-After") {
-            Some(next) => after = next.to_owned(),
-            None => {
-                assert_eq!(read.len(), size);
-                assert_eq!(header(&part, "Saggar-Digest"), Some(&*Digest::of(&read).to_string()));
-                return read;
-            }
-        }
+        let Some(next) = header(&part, "Saggar-After") else {
+            assert_eq!(read.len(), size);
+            assert_eq!(header(&part, "Saggar-Digest"), Some(&*Digest::of(&read).to_string()));
+            return read;
+        };
+        next.clone_into(&mut after);
     }
 }
 

@@ -236,12 +236,13 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
             (as_it_was_told(&held, ending), receipt(attempt, usage))
         }
     };
-    let (ending, object) = match claim::is_too_large(lane, &ending) {
-        true => match Box::pin(claim::output(&held, ending)).await {
+    let (ending, object) = if claim::is_too_large(lane, &ending) {
+        match Box::pin(claim::output(&held, ending)).await {
             Ok(stored) => stored,
             Err(unsettled) => return held.report_unsettled(unsettled),
-        },
-        false => (ending, None),
+        }
+    } else {
+        (ending, None)
     };
     lane.metrics.attempt(ending.outcome(), &receipt);
     report(task, &ending, &receipt);
