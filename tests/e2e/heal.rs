@@ -93,8 +93,7 @@ async fn tasks_that_a_consumer_has_passed_are_delivered_all_the_same() {
     stage.publish("echo", "seen", "clay").await;
     take(&stage, "echo").await.double_ack().await.expect("it is acknowledged");
     // Put right again, and too late for what the consumer has passed.
-    let filters = ["saggar.passed.task.echo", "saggar.passed.task.echo.*"].map(str::to_owned).to_vec();
-    change(&stage, "echo", |config| config.filter_subjects = filters).await;
+    change(&stage, "echo", |config| config.filter_subjects = vec!["saggar.passed.task.echo.*".into()]).await;
 
     let second = stage.start_host("host-2", "");
     let url = second.wait_for_url(SOON).await;

@@ -12,7 +12,7 @@ use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::{self, Message};
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use saggar_model::{QueueName, Subjects, TenantName};
+use saggar_model::{NAMELESS, QueueName, Subjects, TenantName};
 use tokio::task::JoinSet;
 
 use crate::pull::BYTES_MAX;
@@ -151,13 +151,10 @@ async fn work(
 
 async fn settle(jetstream: &jetstream::Context, results: &str, message: Message) -> Result<(), Failed> {
     let id = match message.subject.rsplit('.').next() {
-        Some(id) if message.subject.split('.').count() == SUBJECT_TOKENS_WITH_ID => id.to_owned(),
+        Some(id) if id != NAMELESS => id.to_owned(),
         _ => format!("seq-{}", message.info()?.stream_sequence),
     };
     let result = PublishMessage::build().payload(message.payload.clone()).expected_last_subject_sequence(0);
     jetstream.send_publish(format!("{results}.{id}"), result).await?.await?;
     message.ack().await
 }
-
-/// `saggar.<tenant>.task.<queue>.<id>`.
-const SUBJECT_TOKENS_WITH_ID: usize = 5;

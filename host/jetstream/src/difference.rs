@@ -98,7 +98,7 @@ pub(crate) fn of_streams(found: &Config, wanted: &Config) -> Vec<Difference> {
     is.check("mirror", &found.mirror.is_some(), &false, true);
     is.check("sources", &found.sources.as_ref().is_some_and(|sources| !sources.is_empty()), &false, true);
     is.check("republish", &found.republish.is_some(), &false, true);
-    is.check("subject_transform", &found.subject_transform.is_some(), &false, true);
+    is.check("subject_transform", &found.subject_transform, &wanted.subject_transform, true);
     is.check("storage", &found.storage, &wanted.storage, true);
     let unbounded = |limit: i64| if limit <= 0 { -1 } else { limit };
     is.check("max_msgs", &unbounded(found.max_messages), &unbounded(wanted.max_messages), false);
@@ -139,7 +139,7 @@ pub(crate) fn stream_made_equal(mut found: Config, wanted: &Config) -> Config {
     found.deny_delete = wanted.deny_delete;
     found.sources = None;
     found.republish = None;
-    found.subject_transform = None;
+    found.subject_transform = wanted.subject_transform.clone();
     if !wanted.duplicate_window.is_zero() {
         found.duplicate_window = wanted.duplicate_window;
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::jetstream::consumer::{
     self, AckPolicy, DeliverPolicy, IntoConsumerConfig as _, ReplayPolicy,
 };
-use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
+use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType, SubjectTransform};
 use saggar_model::{QueueName, QueueSpec, Quota, Subjects, TenantName, TenantRecord};
 
 /// How long a delivered message may stay without a sign of life before JetStream delivers it again. Hosts give one
@@ -68,11 +68,12 @@ pub fn task_max_bytes(max_payload: usize) -> usize {
 pub(crate) fn tasks_stream(record: &TenantRecord, max_payload: usize, replicas: usize) -> Config {
     let subjects = Subjects::of(&record.spec.name);
     let mut filters: Vec<String> =
-        record.spec.queues.keys().flat_map(|queue| subjects.task_filters(queue)).collect();
+        record.spec.queues.keys().flat_map(|queue| subjects.task_subjects(queue)).collect();
     if filters.is_empty() {
         // A stream needs a subject. No task can be published to this one: it lacks the queue.
         filters.push(format!("saggar.{}.task", record.spec.name));
     }
+    let [source, destination] = subjects.nameless_tasks();
     Config {
         name: subjects.tasks_stream(),
         subjects: filters,
@@ -81,6 +82,7 @@ pub(crate) fn tasks_stream(record: &TenantRecord, max_payload: usize, replicas: 
         max_messages: bounded(record.spec.quota.tasks),
         max_bytes: bounded(record.spec.quota.bytes),
         max_messages_per_subject: -1,
+        subject_transform: Some(SubjectTransform { source, destination }),
         max_message_size: i32::try_from(task_max_bytes(max_payload)).unwrap_or(i32::MAX),
         duplicate_window: DUPLICATE_WINDOW,
         ..base(replicas)
@@ -263,7 +265,7 @@ pub(crate) fn queue_consumer(record: &TenantRecord, name: &QueueName, queue: &Qu
     consumer::pull::Config {
         durable_name: Some(name.to_string()),
         name: Some(name.to_string()),
-        filter_subjects: Subjects::of(&record.spec.name).task_filters(name).into(),
+        filter_subjects: vec![Subjects::of(&record.spec.name).stored_tasks(name)],
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
         ack_wait: ACK_WAIT,
@@ -309,6 +311,9 @@ mod tests {
             stream.subjects,
             ["saggar.acme.task.a", "saggar.acme.task.a.*", "saggar.acme.task.b", "saggar.acme.task.b.*"]
         );
+        let renamed = stream.subject_transform.expect("tasks without an id get a place of their own");
+        assert_eq!(renamed.source, "saggar.acme.task.*");
+        assert_eq!(renamed.destination, "saggar.acme.task.{{wildcard(1)}}.~");
         assert_eq!(stream.retention, RetentionPolicy::WorkQueue);
         assert_eq!(stream.discard, DiscardPolicy::New);
         assert_eq!(stream.storage, StorageType::File);
@@ -425,7 +430,7 @@ mod tests {
         let (name, queue) = record.spec.queues.first_key_value().unwrap();
         let consumer = queue_consumer(&record, name, queue);
         assert_eq!(consumer.durable_name.as_deref(), Some("a"));
-        assert_eq!(consumer.filter_subjects, ["saggar.acme.task.a", "saggar.acme.task.a.*"]);
+        assert_eq!(consumer.filter_subjects, ["saggar.acme.task.a.*"], "one: two are slow");
         assert_eq!(consumer.ack_policy, AckPolicy::Explicit);
         assert_eq!((consumer.ack_wait, consumer.max_ack_pending), (Duration::from_secs(30), 7));
         assert_eq!((consumer.max_deliver, consumer.backoff.len()), (-1, 0));

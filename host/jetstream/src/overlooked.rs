@@ -69,11 +69,8 @@ impl Nats {
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let mut oldest = None;
-        for filter in subjects.task_filters(queue) {
-            let first = self.scan(DOING, &stream, &filter, 0, 1).await?.first().map(|kept| kept.sequence);
-            oldest = oldest.into_iter().chain(first).min();
-        }
+        let oldest = self.scan(DOING, &stream, &subjects.stored_tasks(queue), 0, 1).await?;
+        let oldest = oldest.first().map(|kept| kept.sequence);
         let Some(sequence) = oldest.filter(|oldest| stand.overlooks(*oldest)) else { return Ok(None) };
         // A replica that lags behind may still have what was acknowledged long ago.
         let there = self.at_leader(DOING, &stream, sequence).await?;

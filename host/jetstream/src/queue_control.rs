@@ -61,16 +61,15 @@ impl TaskQueue {
             Err(error) if error.is_not_found() => return Err(self.gone()),
             Err(error) => return Err(error.into()),
         };
-        let mut purged = Purged { removed: 0, left: consumer.num_ack_pending as u64 };
-        for filter in Subjects::of(self.tenant()).task_filters(self.queue()) {
-            purged.removed += if purged.left == 0 {
-                self.purge_all(&filter).await?
-            } else {
-                // To delete what a host has would free its place among the running ones.
-                self.purge_after(&filter, consumer.delivered.stream_sequence).await?
-            };
-        }
-        Ok(purged)
+        let filter = Subjects::of(self.tenant()).stored_tasks(self.queue());
+        let left = consumer.num_ack_pending as u64;
+        let removed = if left == 0 {
+            self.purge_all(&filter).await?
+        } else {
+            // To delete what a host has would free its place among the running ones.
+            self.purge_after(&filter, consumer.delivered.stream_sequence).await?
+        };
+        Ok(Purged { removed, left })
     }
 
     async fn purge_all(&self, filter: &str) -> Result<u64, RequestError> {

@@ -323,17 +323,13 @@ impl Tasks {
         let subjects = Subjects::of(tenant);
         let stream = subjects.tasks_stream();
         let created = self.created_ms(tenant).await?;
-        let mut tasks = Vec::new();
-        for filter in subjects.task_filters(queue) {
-            for kept in self.nats.scan("listing tasks", &stream, &filter, after, limit).await? {
-                let named = subjects.task_id(queue, &kept.subject).ok().flatten();
-                let id = named.unwrap_or_else(|| TaskId::from_sequence(created, kept.sequence));
-                tasks.push(queued(id, &kept));
-            }
-        }
-        tasks.sort_by_key(|task| task.sequence);
-        tasks.truncate(limit);
-        Ok(tasks)
+        let kept =
+            self.nats.scan("listing tasks", &stream, &subjects.stored_tasks(queue), after, limit).await?;
+        let task = |kept: &Kept| {
+            let named = subjects.task_id(queue, &kept.subject).ok().flatten();
+            queued(named.unwrap_or_else(|| TaskId::from_sequence(created, kept.sequence)), kept)
+        };
+        Ok(kept.iter().map(task).collect())
     }
 }
 

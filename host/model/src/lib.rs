@@ -80,7 +80,7 @@ pub use store::{
     STORE_PAGE_MAX, STORE_TRIES_MAX, StoreError, StoreKey, StoreKind, StoreName, VALUE_RESERVE, Versioned,
     incremented,
 };
-pub use subject::{EventKind, Subjects, TimerSubject};
+pub use subject::{EventKind, NAMELESS, Subjects, TimerSubject};
 pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};
 pub use task::{Invalid, Task, TaskHeaders};
 pub use tenant::{QueueSpec, Quota, TenantRecord, TenantSpec};

@@ -51,6 +51,9 @@ pub struct TimerSubject {
     pub name: TimerName,
 }
 
+/// What stands for the id in the subject of a task that has none, once it is stored. No id can be this.
+pub const NAMELESS: &str = "~";
+
 /// The subjects and streams of one tenant.
 #[derive(Debug, Clone)]
 pub struct Subjects {
@@ -99,10 +102,24 @@ impl Subjects {
         }
     }
 
-    /// The two filters of a queue's consumer.
+    /// Where the tasks of a queue can be published: without an id, and with one.
     #[must_use]
-    pub fn task_filters(&self, queue: &QueueName) -> [String; 2] {
-        [format!("saggar.{}.task.{queue}", self.tenant), format!("saggar.{}.task.{queue}.*", self.tenant)]
+    pub fn task_subjects(&self, queue: &QueueName) -> [String; 2] {
+        [self.task(queue, None), self.stored_tasks(queue)]
+    }
+
+    /// Where all tasks of a queue are stored, as a filter. One filter and not two: a server that looks for the next
+    /// task by several goes through every subject of a block, once for each task.
+    #[must_use]
+    pub fn stored_tasks(&self, queue: &QueueName) -> String {
+        format!("saggar.{}.task.{queue}.*", self.tenant)
+    }
+
+    /// How the stream of tasks renames what is published without an id: from, to.
+    #[must_use]
+    pub fn nameless_tasks(&self) -> [String; 2] {
+        let tenant = &self.tenant;
+        [format!("saggar.{tenant}.task.*"), format!("saggar.{tenant}.task.{{{{wildcard(1)}}}}.{NAMELESS}")]
     }
 
     /// The id in a task's subject, if there is one.
@@ -117,7 +134,10 @@ impl Subjects {
             .and_then(|rest| rest.strip_prefix(queue.as_str()));
         match after_queue {
             Some("") => Ok(None),
-            Some(rest) => TaskId::published(rest.strip_prefix('.').unwrap_or(rest)).map(Some),
+            Some(rest) => match rest.strip_prefix('.').unwrap_or(rest) {
+                NAMELESS => Ok(None),
+                id => TaskId::published(id).map(Some),
+            },
             None => TaskId::published(subject).map(Some),
         }
     }
@@ -303,6 +323,7 @@ mod tests {
     fn the_id_of_a_task_is_the_token_after_its_queue() {
         let id = |subject| acme().task_id(&queue(), subject);
         assert_eq!(id("saggar.acme.task.thumbnail"), Ok(None));
+        assert_eq!(id("saggar.acme.task.thumbnail.~"), Ok(None), "as it is stored");
         assert_eq!(id("saggar.acme.task.thumbnail.a1").unwrap().unwrap().as_str(), "a1");
         for bad in
             ["saggar.acme.task.thumbnail.*", "saggar.acme.task.thumbnail.>", "saggar.acme.task.thumbnail.ä"]

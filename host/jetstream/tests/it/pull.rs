@@ -73,7 +73,7 @@ async fn a_delivery_knows_where_it_stands() {
     world.publish_many(1).await;
     let taken = world.pull(1, PullMode::Now, SHORT).await;
     let first = &taken[0];
-    assert_eq!(first.subject(), "saggar.acme.task.work");
+    assert_eq!(first.subject(), "saggar.acme.task.work.~");
     assert_eq!((first.stream_sequence(), first.consumer_sequence()), (1, 1));
     assert_eq!((first.delivered(), first.pending()), (1, 1));
     assert_eq!(first.headers().collect::<Vec<_>>(), [("X-A", "1"), ("X-A", "2")]);
