@@ -5,6 +5,7 @@ use bytes::Bytes;
 use saggar_jetstream::{Control, ControlError, Nats, PayloadUpload, StoredDead};
 use saggar_model::{PayloadName, TaskResult, TenantName, header_name};
 
+use crate::console::Console;
 use crate::failure::{Failure, Kind};
 use crate::payload::Source;
 
@@ -103,12 +104,15 @@ pub async fn whole_dead(
     nats: &Nats,
     tenant: &TenantName,
     mut dead: StoredDead,
+    console: Console,
 ) -> Result<StoredDead, Failure> {
     let named = dead.header(header_name::PAYLOAD).and_then(|value| PayloadName::from_header(value).ok());
     if let Some(name) = named {
         match Control::new(nats).get_payload(tenant, name).await {
             Ok(payload) => dead.letter.payload = payload,
-            Err(ControlError::Refused { code, .. }) if code == "not-found" => {}
+            Err(ControlError::Refused { code, .. }) if code == "not-found" => {
+                console.warn(format!("its payload {name} is not there"));
+            }
             Err(error) => return Err(error.into()),
         }
     }

@@ -145,7 +145,7 @@ pub async fn execute(
         Command::Ls { queue, limit } => list(&nats, &tenant, queue.as_ref(), limit, console).await,
         Command::Show { task } => {
             let dead = get(&nats, &tenant, &task).await?;
-            let dead = claim::whole_dead(&nats, &tenant, dead).await?;
+            let dead = claim::whole_dead(&nats, &tenant, dead, console).await?;
             dead_letter::write(console, &tenant, &task.to_string(), &dead)?;
             Ok(Exit::Success)
         }
