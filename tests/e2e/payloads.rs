@@ -386,3 +386,16 @@ async fn without_a_host_nobody_takes_a_large_payload_and_that_is_said() {
     assert!(finished.stderr.contains("saggar host"), "{}", finished.stderr);
     assert_eq!(stage.queued().await, 0);
 }
+
+#[tokio::test]
+async fn a_cancelled_task_leaves_no_payload() {
+    let (stage, _host) = Stage::with_host("large-cancel", &["sleeps"]).await;
+    let content = [&b"60000"[..], &vec![b' '; 2 * MIB]].concat();
+    let object = put(&stage, &content).await;
+    stage.publish_with("sleeps", "a", "", &[("Saggar-Payload", &object)]).await;
+    stage.running("sleeps", 1).await;
+    stage.run(&["task", "cancel", "sleeps/a"]).await.expect_code(0);
+    assert_eq!(stage.result("sleeps", "a").await.outcome, Outcome::Cancelled);
+    stage.drained().await;
+    keeps(&stage, 0).await;
+}
