@@ -1,5 +1,7 @@
 //! Large payloads as their publishers put and read them: part by part, through whichever host answers.
 
+use std::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 use saggar_model::{
     Digest, PAYLOAD_MAX_BYTES, PartAnswer, PayloadName, PayloadRequest, RemovedAnswer, TenantName,
@@ -18,7 +20,11 @@ const DOING: &str = "asking for a large payload";
 
 /// How often a host is asked again that has too much to do, and how long it is left alone.
 const BUSY_TRIES: u32 = 50;
-const BUSY_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often it is asked again when the store did not answer it in time: a cluster that loses a leader stores nothing
+/// for a while, and each request can be repeated.
+const UNAVAILABLE_TRIES: u32 = 2;
 
 /// A payload on its way to the hosts.
 #[derive(Debug)]
@@ -99,7 +105,7 @@ impl Control {
         read::<RemovedAnswer>(&answer.payload).map(|_| ())
     }
 
-    /// Asks the hosts, and again while the one that is asked has too much to do.
+    /// Asks the hosts, and again while the one that is asked has too much to do, or its store does not answer.
     async fn ask(
         &self,
         tenant: &TenantName,
@@ -110,26 +116,33 @@ impl Control {
         for (name, value) in request.headers() {
             headers.set(name, value);
         }
-        let (headers, mut tries) = (headers.into_map(), 0);
+        let (headers, mut busy, mut unavailable) = (headers.into_map(), 0, 0);
         loop {
             let subject = PayloadRequest::subject(tenant);
             let asking =
                 self.nats.request(DOING, subject, Some(headers.clone()), content.clone(), ANSWER_TIMEOUT);
             let answer = asking.await.map_err(no_host)?;
-            let is_busy = || {
-                matches!(
-                    read::<serde_json::Value>(&answer.payload),
-                    Err(ControlError::Refused { code, .. }) if code == "busy"
-                )
-            };
-            let is_part =
-                answer.headers.as_ref().is_some_and(|headers| headers.get(header_name::SIZE).is_some());
-            if is_part || tries >= BUSY_TRIES || !is_busy() {
-                return Ok(answer);
+            match refusal(&answer).as_deref() {
+                Some("busy") if busy < BUSY_TRIES => {
+                    busy += 1;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                Some("unavailable") if unavailable < UNAVAILABLE_TRIES => unavailable += 1,
+                _ => return Ok(answer),
             }
-            tries += 1;
-            tokio::time::sleep(BUSY_PAUSE).await;
         }
+    }
+}
+
+/// What kind of refusal an answer is, if it is one. A part of a payload may look like one, and says its size.
+fn refusal(answer: &async_nats::Message) -> Option<String> {
+    let headers = answer.headers.as_ref();
+    if headers.is_some_and(|headers| headers.get(header_name::SIZE).is_some()) {
+        return None;
+    }
+    match read::<serde_json::Value>(&answer.payload) {
+        Err(ControlError::Refused { code, .. }) => Some(code),
+        Ok(_) | Err(_) => None,
     }
 }
 

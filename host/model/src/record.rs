@@ -279,11 +279,14 @@ mod tests {
         let output = Output { content_type: "image/png".into(), payload: Bytes::from_static(b"png") };
         let result =
             TaskResult::new(task(), 17, Ending::Succeeded(output), receipt(), Some("00-1-2-01".to_owned()));
+        let result = TaskResult { object: Some(PayloadName::output(7)), ..result };
         let mut headers = Vec::new();
         result.headers(|name, value| headers.push((name, value.to_string())));
         assert_eq!(header(&headers, "Saggar-Status"), Some("succeeded"));
         assert_eq!(header(&headers, "Saggar-Duration"), Some("1.234"));
         assert_eq!(header(&headers, "Saggar-Plugin"), Some("thumbnail@1.2.0"));
+        let object = header(&headers, "Saggar-Payload");
+        assert_eq!(object, Some("object:out-00000000000000000000000000000007"));
         let read = TaskResult::read(|name| header(&headers, name), result.payload.clone());
         assert_eq!(read, Ok(result));
     }
