@@ -3,7 +3,7 @@
 
 use async_nats::{HeaderMap, Message};
 use bytes::Bytes;
-use saggar_harness::{eventually, run};
+use saggar_harness::{eventually, guests, run};
 use saggar_model::{Digest, Outcome, PayloadName};
 use serde_json::Value;
 
@@ -398,4 +398,56 @@ async fn a_cancelled_task_leaves_no_payload() {
     assert_eq!(stage.result("sleeps", "a").await.outcome, Outcome::Cancelled);
     stage.drained().await;
     keeps(&stage, 0).await;
+}
+
+/// The requests about payloads that the page on tasks shows: their headers, and whether they bring a part.
+fn documented() -> Vec<(Vec<(String, String)>, bool)> {
+    let page = std::fs::read_to_string(guests::root().join("docs/tasks.md")).expect("the page is there");
+    let page = page.replace("\\\n", "");
+    let requests = page.lines().filter(|line| line.starts_with("nats req saggar.acme.control.blob"));
+    let request = |line: &str| {
+        let headers = line.split("-H ").skip(1).filter_map(|rest| {
+            let header = match rest.strip_prefix('"') {
+                Some(quoted) => quoted.rsplit_once('"')?.0,
+                None => rest.split(' ').next()?,
+            };
+            let (name, value) = header.split_once(':')?;
+            Some((name.to_owned(), value.to_owned()))
+        });
+        (headers.collect(), line.contains(" < part-"))
+    };
+    requests.map(request).collect()
+}
+
+#[tokio::test]
+async fn the_requests_of_the_documentation_do_what_it_says() {
+    let (stage, _host) = Stage::with_host("acme", &["echo"]).await;
+    let content = content(1_500_000);
+    let mut parts = content.chunks(900 << 10);
+    let (mut object, mut after, mut read, mut seen) = (String::new(), String::new(), Vec::new(), Vec::new());
+    let digest = Digest::of(&content).to_string();
+    for (headers, brings_part) in documented() {
+        // What the page abbreviates, or has the shell work out.
+        let said = |name: &str, value: &str| match name {
+            "Saggar-Payload" => object.clone(),
+            "Saggar-After" => after.clone(),
+            "Saggar-Digest" => digest.clone(),
+            _ => value.to_owned(),
+        };
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (&**name, said(name, value))).collect();
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+        let part = if brings_part { parts.next().expect("two parts are put") } else { &[] };
+        let answer = ask(&stage, &headers, Bytes::copy_from_slice(part)).await;
+        seen.push(headers[0].1.to_owned());
+        if headers[0].1 == "get" {
+            header(&answer, "Saggar-After").unwrap_or_default().clone_into(&mut after);
+            read.extend_from_slice(&answer.payload);
+        } else {
+            let answer = json(&answer);
+            let name = answer["data"]["object"].as_str().unwrap_or_else(|| panic!("{answer}"));
+            (object, after) = (format!("object:{name}"), answer["data"]["after"].to_string());
+        }
+    }
+    assert_eq!(seen, ["put", "put", "finish", "get", "get"]);
+    assert!(read == content);
 }
