@@ -1,8 +1,9 @@
 //! A host that is killed loses nothing but time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use saggar_harness::eventually;
+use futures::StreamExt as _;
+use saggar_harness::{eventually, now_or_panic};
 use saggar_model::Outcome;
 
 use crate::stage::{SOON, Stage};
@@ -44,6 +45,28 @@ async fn after_kill_9_every_task_has_exactly_one_result() {
     assert_eq!(stage.dead().await, 0);
     let state = || async { (stage.messages("SAGGAR_STATE").await == 0).then_some(()) };
     eventually("what tasks had been through is forgotten", SOON, state).await;
+}
+
+#[tokio::test]
+async fn tasks_of_a_lost_host_run_again_as_soon_as_the_server_has_waited_for_it() {
+    // What the server waits, and what a machine that does ten other things may add; alone it is half a second.
+    const RUN_AGAIN: Duration = Duration::from_secs(30 + 10);
+    let stage = Stage::new("recovery").await;
+    let mut first = stage.host("host-1", "").await;
+    stage.apply(&["sleeps"], "events = true").await;
+    for n in 0..8 {
+        stage.publish("sleeps", &format!("t{n}"), "60000").await;
+    }
+    stage.running("sleeps", 8).await;
+    let mut started = stage.client.subscribe("saggar.recovery.event.sleeps.*.started").await.unwrap();
+    let _second = stage.host("host-2", "").await;
+    first.kill_9().await;
+    let lost = Instant::now();
+    for n in 0..8 {
+        now_or_panic("a task runs again", RUN_AGAIN.saturating_sub(lost.elapsed()), started.next()).await;
+        println!("{} run again {:.1} s after their host was lost", n + 1, lost.elapsed().as_secs_f64());
+    }
+    assert_eq!(stage.results().await, 0, "none was over yet");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A host that is told to stop gives up nothing that it has begun.
 
+use saggar_harness::eventually;
 use saggar_model::Outcome;
 
 use crate::stage::{SOON, Stage};
@@ -53,4 +54,41 @@ async fn a_guest_that_stops_when_it_is_asked_to_has_lost_no_attempt() {
     first.terminate();
     assert_eq!(first.wait(SOON).await.code(), Some(0));
     assert_eq!((stage.results().await, stage.queued().await, stage.dead().await), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn hosts_that_are_restarted_in_turn_under_load_fail_no_task_and_none_is_delivered_twice() {
+    const TASKS: usize = 2_400;
+    const SLOTS: &str = "slots = 16\ndrain = '30s'";
+    let stage = Stage::new("rolling").await;
+    let mut hosts = Vec::new();
+    for name in ["host-1", "host-2", "host-3"] {
+        hosts.push((name, stage.host(name, SLOTS).await));
+    }
+    stage.apply(&["sleeps"], "concurrency = 64\nretry = { attempts = 1 }").await;
+    let publishing = async {
+        for n in 0..TASKS {
+            stage.publish("sleeps", &format!("t{n}"), "200").await;
+        }
+    };
+    let restarting = async {
+        for (name, host) in &mut hosts {
+            host.terminate();
+            assert_eq!(host.wait(SOON).await.code(), Some(0));
+            *host = stage.host(name, SLOTS).await;
+        }
+    };
+    tokio::join!(publishing, restarting);
+    eventually("every task has a result", SOON * 2, || async {
+        (stage.results().await == TASKS as u64 && stage.queued().await == 0).then_some(())
+    })
+    .await;
+    for n in 0..TASKS {
+        let result = stage.result("sleeps", &format!("t{n}")).await;
+        assert_eq!((result.outcome, result.receipt.attempt), (Outcome::Succeeded, 1), "t{n}");
+    }
+    let context = async_nats::jetstream::new(stage.client.clone());
+    let stream = context.get_stream("SAGGAR_TASKS_rolling").await.unwrap();
+    let delivered = stream.consumer_info("sleeps").await.unwrap().delivered.consumer_sequence;
+    assert_eq!(delivered, TASKS as u64, "each once");
 }

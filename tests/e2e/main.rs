@@ -31,6 +31,7 @@ mod payloads;
 mod readme;
 mod registry;
 mod reload;
+mod schedules;
 mod settlement;
 mod signing;
 mod stores;

@@ -1,12 +1,12 @@
-//! Delays: tasks that are to run later, retries that are far away, and schedules.
+//! Delays: tasks that are to run later, and retries that are far away.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt as _;
 use saggar_harness::eventually;
-use saggar_jetstream::{Expected, Nats, NewTimer, PullMode, Schedules, States, Target, TaskQueue, Timers};
-use saggar_model::{CatchUp, History, Outcome, Overlap, Schedule};
+use saggar_jetstream::{Nats, NewTimer, PullMode, States, Target, TaskQueue, Timers};
+use saggar_model::{History, Outcome};
 use serde_json::Value;
 
 use crate::stage::{SOON, Stage};
@@ -15,7 +15,7 @@ use crate::stage::{SOON, Stage};
 const LONG: &str = "retry-after 5500";
 
 impl Stage {
-    async fn json(&self, args: &[&str]) -> Value {
+    pub async fn json(&self, args: &[&str]) -> Value {
         let args: Vec<_> = args.iter().copied().chain(["--output", "json"]).collect();
         let finished = self.run(&args).await.expect_code(0);
         serde_json::from_slice::<Value>(&finished.stdout).expect("one object")["data"].clone()
@@ -25,11 +25,11 @@ impl Stage {
         Some(self.json(&["task", "get", task]).await["state"].as_str()?.to_owned())
     }
 
-    async fn nats(&self) -> Nats {
+    pub async fn nats(&self) -> Nats {
         Nats::connect(&Target::at(&self.server.url()), "test").await.expect("it answers")
     }
 
-    async fn no_task_is_left(&self) {
+    pub async fn no_task_is_left(&self) {
         eventually("every task is acknowledged", SOON, || async {
             (self.queued().await == 0 && self.messages(&format!("SAGGAR_TIMERS_{}", self.tenant)).await == 0)
                 .then_some(())
@@ -271,110 +271,6 @@ async fn a_thousand_timers_due_at_one_instant_run_once_each_while_host_and_serve
         assert_eq!(stage.result("echo", &format!("t{n}")).await.payload, n.to_string());
     }
     drop(second);
-}
-
-#[tokio::test]
-async fn a_schedule_makes_its_tasks_and_stops_when_it_is_told_to() {
-    let (stage, _host) = Stage::with_host("schedules", &["echo"]).await;
-    let add = ["schedule", "add", "tick", "echo", "clay", "--cron", "* * * * *", "--zone", "Europe/Berlin"];
-    let added = stage.json(&add).await;
-    assert!(added["next"].is_string(), "{added}");
-    stage.run(&add).await.expect_code(64);
-    let listed = stage.json(&["schedule", "ls"]).await;
-    let row = &listed["rows"][0];
-    assert_eq!(
-        (&row["schedule"], &row["queue"], &row["paused"]),
-        (&"tick".into(), &"echo".into(), &false.into())
-    );
-    let within = Duration::from_secs(90);
-    let id = eventually("a task is made", within, || async {
-        let listed = stage.json(&["task", "ls", "--results"]).await;
-        Some(listed["rows"].get(0)?["task"].as_str()?.strip_prefix("echo/")?.to_owned())
-    })
-    .await;
-    assert!(id.starts_with("tick-20") && id.ends_with("00Z"), "{id}");
-    assert_eq!(stage.result("echo", &id).await.payload, "clay");
-    stage.run(&["schedule", "pause", "tick"]).await.expect_code(0);
-    assert_eq!(stage.json(&["schedule", "ls"]).await["rows"][0]["paused"], true);
-    stage.run(&["schedule", "resume", "tick"]).await.expect_code(0);
-    stage.run(&["schedule", "rm", "tick"]).await.expect_code(0);
-    stage.run(&["schedule", "rm", "tick"]).await.expect_code(66);
-    assert_eq!(stage.json(&["schedule", "ls"]).await["rows"], serde_json::json!([]));
-}
-
-#[tokio::test]
-async fn what_was_missed_is_made_up_for_once_whoever_leads() {
-    let stage = Stage::new("missed").await;
-    let mut first = stage.host("host-1", "").await;
-    stage.apply(&["echo"], "").await;
-    let hours = |hours: u64| SystemTime::now() - Duration::from_hours(hours);
-    let schedules = Schedules::new(&stage.nats().await);
-    for (name, catch_up) in [("none", CatchUp::None), ("last", CatchUp::Last), ("all", CatchUp::All)] {
-        let mut schedule = Schedule {
-            name: name.parse().unwrap(),
-            // Not within the next minutes, whenever this runs.
-            cron: "0 0 * * *".into(),
-            zone: "UTC".into(),
-            queue: "echo".parse().unwrap(),
-            overlap: Overlap::Queue,
-            catch_up,
-            payload: name.into(),
-            headers: Vec::new(),
-            paused: false,
-            decided_ms: 0,
-            last: None,
-        };
-        schedule.decide_until(hours(5 * 24));
-        schedules.put(&stage.tenant, &schedule, Expected::Absent).await.unwrap();
-    }
-    let made = async || {
-        let ids: Vec<_> = stage.subjects("SAGGAR_RESULTS_missed").await.into_keys().collect();
-        ["none", "last", "all"].map(|name| ids.iter().filter(|id| id.contains(&format!(".{name}-"))).count())
-    };
-    eventually("they are made", SOON, async || (made().await == [0, 1, 5]).then_some(())).await;
-    // Another leader that knows nothing of it, as after a leader that was lost before it wrote it down.
-    first.kill_9().await;
-    let (all, _) = schedules.list(Some(&stage.tenant)).await.unwrap();
-    for stored in all {
-        let mut schedule = stored.schedule;
-        schedule.decided_ms = 0;
-        schedule.decide_until(hours(5 * 24));
-        schedules.put(&stage.tenant, &schedule, Expected::Revision(stored.revision)).await.unwrap();
-    }
-    let _second = stage.host("host-2", "").await;
-    let recent = hours(1);
-    eventually("the next leader has decided", SOON, || async {
-        let (all, _) = schedules.list(Some(&stage.tenant)).await.ok()?;
-        all.iter().all(|stored| stored.schedule.decided() > recent).then_some(())
-    })
-    .await;
-    assert_eq!((made().await, stage.queued().await), ([0, 1, 5], 0), "nothing is made twice");
-}
-
-#[tokio::test]
-async fn schedules_that_make_no_sense_are_refused() {
-    let (stage, _host) = Stage::with_host("bad-schedules", &["echo"]).await;
-    let large = stage.write("large", &"x".repeat(70_000)).display().to_string();
-    let table: [(&[&str], i32, &str); 9] = [
-        (&["a", "echo"], 2, "--cron"),
-        (&["a", "echo", "--cron", "soon"], 2, "no cron expression"),
-        (&["a", "echo", "--cron", "* * * * * *"], 2, "no cron expression"),
-        (&["a", "echo", "--cron", "0 0 30 2 *"], 2, "never comes true"),
-        (&["a", "echo", "--cron", "@daily", "--zone", "Mars/Base"], 2, "no time zone"),
-        (&["a", "echo", "--cron", "@daily", "--overlap", "pile"], 2, "`skip`"),
-        (&["a", "echo", "--cron", "@daily", "--catch-up", "some"], 2, "`none`"),
-        (&["a", "echo", "--cron", "@daily", "--file", &large], 2, "70000 bytes"),
-        (&["a", "echo", "--cron", "@daily", "-H", "Nats-Rollup: all"], 64, "Nats-Rollup"),
-    ];
-    for (args, code, part) in table {
-        let args: Vec<_> = ["schedule", "add"].iter().chain(args).copied().collect();
-        let finished = stage.run(&args).await.expect_code(code);
-        assert!(finished.stderr.contains(part), "{args:?}: {}", finished.stderr);
-    }
-    stage.run(&["schedule", "add", "A", "echo", "--cron", "@daily"]).await.expect_code(2);
-    stage.run(&["schedule", "add", "a", "nope", "--cron", "@daily"]).await.expect_code(66);
-    stage.run(&["schedule", "pause", "nope"]).await.expect_code(66);
-    stage.run(&["schedule", "ls", "--tenant", "nobody"]).await.expect_code(66);
 }
 
 #[tokio::test]

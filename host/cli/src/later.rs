@@ -35,10 +35,10 @@ fn checked(text: &str, now: SystemTime) -> Result<Timestamp, String> {
     if SystemTime::from(moment) > now + DELAY_MAX { Err(TOO_FAR.to_owned()) } else { Ok(moment) }
 }
 
-/// When a task is due that is to run so much later or at that time; nothing if it is to run at once.
+/// When a task is due that is to run so much later than `now` or at that time; nothing if it is to run at once.
 #[must_use]
-pub fn due(after: Option<Duration>, at: Option<Timestamp>) -> Option<SystemTime> {
-    at.map(SystemTime::from).or_else(|| Some(SystemTime::now() + after?))
+pub fn due(after: Option<Duration>, at: Option<Timestamp>, now: SystemTime) -> Option<SystemTime> {
+    at.map(SystemTime::from).or_else(|| Some(now + after?))
 }
 
 /// The timer of a task. Without an id the task is called `delayed-` and a number drawn at random.

@@ -80,7 +80,7 @@ impl Control {
         }
         let (tasks, ttl) = (Tasks::new(&self.nats), Duration::from_secs(queue.results_ttl));
         if let Some((state, queued)) = tasks.state_of(tenant, &task.queue, &task.id).await? {
-            let result = cancelled(task, state, &queued, host);
+            let result = cancelled(task, state, &queued, self.nats.now(), host);
             return Ok(match self.put(tenant, &result, ttl).await? {
                 Some(ended) => answer(Was::Ended, ended),
                 None => answer(self.withdraw(tenant, task, &queued).await?, Outcome::Cancelled),
@@ -92,7 +92,9 @@ impl Control {
             let ended = results.get(tenant, &task.queue, &task.id).await?;
             return ended.map(|stored| answer(Was::Ended, stored.result.outcome)).ok_or_else(unknown);
         };
-        if let Some(ended) = self.put(tenant, &cancelled_timer(task, &timer, host), ttl).await? {
+        if let Some(ended) =
+            self.put(tenant, &cancelled_timer(task, &timer, self.nats.now(), host), ttl).await?
+        {
             return Ok(answer(Was::Ended, ended));
         }
         if timers.remove(tenant, &timer).await? {
@@ -157,12 +159,18 @@ impl Control {
     }
 }
 
-fn cancelled(task: &TaskRef, state: TaskState, queued: &QueuedTask, host: &str) -> TaskResult {
+fn cancelled(
+    task: &TaskRef,
+    state: TaskState,
+    queued: &QueuedTask,
+    now: SystemTime,
+    host: &str,
+) -> TaskResult {
     let reason = match state {
         TaskState::Queued => "it was cancelled before it was started",
         TaskState::Running => "it was cancelled while a host had it",
     };
-    let waited = SystemTime::now().duration_since(queued.published_at).unwrap_or_default();
+    let waited = now.duration_since(queued.published_at).unwrap_or_default();
     let receipt =
         Receipt { queued: waited, host: host.to_owned(), bytes_in: queued.size as u64, ..Receipt::default() };
     let ending = Ending::Failed(Failure::new(Outcome::Cancelled, reason));
@@ -170,8 +178,8 @@ fn cancelled(task: &TaskRef, state: TaskState, queued: &QueuedTask, host: &str) 
 }
 
 /// Of a task that waits for its time there is no message in its queue, and no place of one.
-fn cancelled_timer(task: &TaskRef, timer: &WaitingTimer, host: &str) -> TaskResult {
-    let waited = SystemTime::now().duration_since(timer.set_at).unwrap_or_default();
+fn cancelled_timer(task: &TaskRef, timer: &WaitingTimer, now: SystemTime, host: &str) -> TaskResult {
+    let waited = now.duration_since(timer.set_at).unwrap_or_default();
     let receipt =
         Receipt { queued: waited, host: host.to_owned(), bytes_in: timer.size as u64, ..Receipt::default() };
     let sequence = timer.ticket.as_ref().map_or(0, |ticket| ticket.origin);

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::Fault;
 use crate::api::{ADMIN_TIMEOUT, RequestError, code};
+use crate::clock::Clock;
 use crate::target::{Identity, Target};
 use crate::version::{OLDEST, ServerVersion};
 
@@ -37,6 +38,7 @@ struct Shared {
     jetstream: jetstream::Context,
     address: String,
     version: ServerVersion,
+    clock: Clock,
     /// How often the connection came up, the first time included. The client's event task holds the other end.
     connects: watch::Receiver<u64>,
 }
@@ -165,7 +167,14 @@ impl Nats {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ADMIN_TIMEOUT);
         let nats = Self {
-            shared: Arc::new(Shared { client, jetstream, address: address.clone(), version, connects }),
+            shared: Arc::new(Shared {
+                client,
+                jetstream,
+                address: address.clone(),
+                version,
+                clock: Clock::default(),
+                connects,
+            }),
         };
         nats.check_jetstream(address).await?;
         Ok(nats)
@@ -180,6 +189,10 @@ impl Nats {
             }
             Err(source) => Err(ConnectError::JetStream { address, source }),
         }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.shared.clock
     }
 
     /// Whether the connection is up at this moment.

@@ -10,6 +10,7 @@ mod blobs;
 mod bucket;
 mod cancel;
 mod checkpoints;
+mod clock;
 mod connection;
 mod context;
 mod control;

@@ -2,7 +2,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use async_nats::datetime::parse_rfc3339;
 use saggar_model::TenantRecord;
 use saggar_model::checkup::{Rules, ServerSettings, StreamFacts, Sync};
 use serde::Deserialize;
@@ -11,7 +10,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::api::RequestError;
 use crate::difference::{of_consumers, of_streams};
 use crate::provision::{ProvisionError, Provisioner};
-use crate::{Difference, Nats, layout};
+use crate::{Difference, Nats, clock, layout};
 
 /// How long a question may take that the server may not want to answer.
 const ASK: Duration = Duration::from_secs(2);
@@ -143,12 +142,8 @@ impl Nats {
     /// # Errors
     /// NATS does not answer.
     pub async fn skew(&self) -> Result<Option<Skew>, RequestError> {
-        let asked = SystemTime::now();
-        let stream = format!("STREAM.INFO.KV_{}", layout::TENANTS_BUCKET);
-        let info: serde_json::Value = self.ask("asking for the time", &stream, &()).await?;
-        let about = asked.elapsed().unwrap_or_default() / 2;
-        let said = info["ts"].as_str().and_then(|text| parse_rfc3339(text).ok()).map(SystemTime::from);
-        let (Some(theirs), ours) = (said, asked + about) else { return Ok(None) };
+        let Some(clock::Told { time: theirs, at, about }) = self.told_time().await? else { return Ok(None) };
+        let ours = SystemTime::now() - at.elapsed();
         let apart = theirs.duration_since(ours).or_else(|_| ours.duration_since(theirs)).unwrap_or_default();
         Ok(Some(Skew { apart, about }))
     }

@@ -120,7 +120,8 @@ const CONSUMERS_OF_STREAM_MAX: u32 = 1_000;
 /// In a cluster each stream and each consumer is a group that votes, and a server bears about so many.
 const GROUPS_MAX: u32 = 1_000;
 
-/// Deadlines go by the host's clock. A person notices a second; what is due half a minute late is due at another time.
+/// Tasks go by the server's clock, people and logs by their machine's: they notice a second. With half a minute
+/// certificates fail, and a time that somebody typed means another.
 const SKEW_WARN: Duration = Duration::from_secs(1);
 const SKEW_FAIL: Duration = Duration::from_secs(30);
 
@@ -141,7 +142,7 @@ pub fn server(version: &str, warning: Option<String>) -> Check {
 pub fn clock(skew: Duration, about: Duration) -> Check {
     let found = format!("{} ms apart, give or take {} ms", skew.as_millis(), about.as_millis());
     let surely = skew.saturating_sub(about);
-    let advice = "Keep the clocks of hosts and servers synchronised: deadlines go by the host's.";
+    let advice = "Keep the clocks of hosts and servers synchronised: tasks go by the server's, what people type by theirs.";
     if surely >= SKEW_FAIL {
         Check::new("clock", Mark::Fail, found, advice)
     } else if surely >= SKEW_WARN {

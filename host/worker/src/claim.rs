@@ -71,7 +71,7 @@ impl ClaimRoom {
 pub(crate) async fn input(held: &mut Held, past: &Past, invalid: Option<&Invalid>) -> Claimed {
     let Held { lane, runner, task, .. } = &*held;
     let Some(name) = task.headers.payload else { return Claimed::Inline };
-    if let Err(failure) = runnable(runner, task, &past.history, invalid.cloned()) {
+    if let Err(failure) = runnable(runner, task, &past.history, invalid.cloned(), lane.host.nats.now()) {
         return Claimed::Refused(failure);
     }
     if !task.payload.is_empty() {

@@ -163,6 +163,7 @@ impl Host {
         let provisioner = Provisioner::new(&nats, options.replicas);
         provisioner.ensure_common().await?;
         verify(&nats, &provisioner).await?;
+        nats.look_at_clock().await?;
         let info = HostInfo {
             name: options.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -226,13 +227,14 @@ impl Host {
             shared.leaving.clone(),
         ));
         let pump = tokio::spawn(pump::pump(shared.clone()));
-        let leases = shared.leases.clone();
+        let (leases, clock) = (shared.leases.clone(), nats.clone());
         let background = vec![
             tokio::spawn(finish::follow(answers, shared.units.clone())),
             tokio::spawn(async move { leases.keep().await }),
             tokio::spawn(cancel::answer_requests(shared.clone())),
             tokio::spawn(cancel::heed(shared.clone())),
             tokio::spawn(payload_requests::answer(shared.clone())),
+            tokio::spawn(async move { clock.follow_clock().await }),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];
         Ok(Self { shared, options, membership, roster, leader, pump, background })

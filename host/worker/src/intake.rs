@@ -37,6 +37,7 @@ pub(crate) fn runnable<'a>(
     task: &Task,
     history: &History,
     invalid: Option<Invalid>,
+    now: SystemTime,
 ) -> Result<&'a Plugin, Failure> {
     if history.suspicion() == Suspicion::Guilty {
         let reason = format!(
@@ -48,7 +49,7 @@ pub(crate) fn runnable<'a>(
     if let Some(Invalid(reason)) = invalid {
         return Err(Failure::new(Outcome::Invalid, &reason));
     }
-    if task.headers.has_expired(SystemTime::now()) {
+    if task.headers.has_expired(now) {
         return Err(Failure::new(Outcome::Expired, "its deadline passed before it was started"));
     }
     match &runner.program {

@@ -30,7 +30,7 @@ impl Ended {
         }
         let Self { held, past, ending, .. } = self;
         let (lane, lease) = (&held.lane, held.lease());
-        let due = SystemTime::now() + after.min(DELAY_MAX);
+        let due = lane.host.nats.now() + after.min(DELAY_MAX);
         let delivery = &lease.delivery;
         let history = past.history.after(ending.outcome(), delivery.delivered(), &lane.host.name).put_off(
             delivery.stream_sequence(),
@@ -69,7 +69,7 @@ pub(crate) async fn resume(
         lease.delivery.ack().await.map_err(|_| Unsettled)?;
         return Ok(Resumed::Waits);
     }
-    if passage.due() <= SystemTime::now() {
+    if passage.due() <= lane.host.nats.now() {
         return Ok(Resumed::Runs(Past { history: past.history.taken_back(), ..past }));
     }
     let history = past.history.unrun(lease.delivery.delivered(), &lane.host.name);
@@ -101,7 +101,7 @@ async fn into_timer(lane: &OpenLane, lease: &Lease, task: &Task, past: &Past) ->
         Err(Some(error)) if has_no_room(&error) => {
             let (tenant, queue, id) = (&task.tenant, &task.queue, &task.id);
             tracing::warn!(%tenant, %queue, task = %id, %error, "a retry waits in its queue, and holds a place in it");
-            delivery.nak(held_back(passage, SystemTime::now())).await.map_err(|_| Unsettled)
+            delivery.nak(held_back(passage, lane.host.nats.now())).await.map_err(|_| Unsettled)
         }
         Err(_) => Err(Unsettled),
     }

@@ -4,7 +4,7 @@
 //! The leader does it, from the moment it leads. Whatever it does can be done twice.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use saggar_jetstream::{
     Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put,
@@ -19,7 +19,7 @@ use crate::metrics::{Mended, Metrics};
 use crate::payload_sweep::PayloadSweeps;
 use crate::settlement::{Unsettled, persist};
 
-/// How often all queues are looked at. A task that is overlooked waits for half of it on average, and a thousand
+/// How often all queues are looked at, and whenever the connection was lost and is back. A task that is overlooked waits for half of it on average, and a thousand
 /// queues cost ten requests a second.
 const ROUND: Duration = Duration::from_mins(5);
 
@@ -70,8 +70,14 @@ impl Mender {
             let mut round = tokio::time::interval(ROUND);
             round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut sweeps = PayloadSweeps::default();
+            let mut connects = self.nats.connects();
+            connects.mark_unchanged();
             loop {
-                round.tick().await;
+                // A server that was killed may have forgotten that a task was removed, and remember that it was done.
+                tokio::select! {
+                    _ = round.tick() => {}
+                    Ok(()) = connects.changed() => {}
+                }
                 if let Err(error) = self.look_round(&mut sweeps).await {
                     tracing::debug!(%error, "not all queues could be looked at");
                 }
@@ -133,7 +139,7 @@ impl Mender {
         let states = States::new(&self.nats);
         let sweeping = async {
             for place in states.list(0, STATES_MAX).await? {
-                let age = SystemTime::now().duration_since(place.stored_at).unwrap_or_default();
+                let age = self.nats.now().duration_since(place.stored_at).unwrap_or_default();
                 if age >= STATE_KEPT
                     && !states.has_task(&place).await?
                     && states.remove(place.revision).await?

@@ -53,7 +53,7 @@ pub(crate) async fn keep(nats: &Nats, lease: &Lease) {
             },
             _ = look.tick() => {
                 let deciding = stream::iter(&mut known).for_each_concurrent(AT_ONCE, async |stored| {
-                    let now = SystemTime::now();
+                    let now = nats.now();
                     if stored.schedule.due(now) != Due::default() && lease.is_leader() {
                         keeper.decide(stored, now).await;
                     }

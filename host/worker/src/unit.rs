@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rand::Rng as _;
 use saggar_jetstream::Delivery;
@@ -127,7 +127,7 @@ async fn begin(held: Held, past: Past, invalid: Option<Invalid>) {
 async fn run_alone_and_settle(mut held: Held, past: Past, invalid: Option<Invalid>) {
     let Held { lane, task, .. } = &held;
     let (delivery, host) = (held.lease().delivery.delivered(), &lane.host.name);
-    let Some(turn) = lane.host.suspects.turn() else {
+    let Some(turn) = lane.host.suspects.turn().await else {
         lane.metrics.suspect(SuspectFate::GivenBack);
         let after = turn_after(rand::rng().random());
         let history = past.history.unrun(delivery, host);
@@ -191,7 +191,8 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
     let Held { lane, runner, task, .. } = &held;
     let published = past.history.passage.as_ref().map(Passage::published);
     let published = published.unwrap_or_else(|| held.lease().delivery.published());
-    let queued = SystemTime::now().duration_since(published).unwrap_or_default();
+    let now = lane.host.nats.now();
+    let queued = now.duration_since(published).unwrap_or_default();
     let receipt = |attempt, usage: Usage| Receipt {
         fuel: usage.fuel,
         peak_memory: usage.peak_memory,
@@ -206,7 +207,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         log_bytes: usage.log_bytes,
         host_calls: usage.host_calls,
     };
-    let runnable = unclaimed.map_or_else(|| runnable(runner, task, &past.history, invalid), Err);
+    let runnable = unclaimed.map_or_else(|| runnable(runner, task, &past.history, invalid, now), Err);
     let (ending, receipt) = match runnable {
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {

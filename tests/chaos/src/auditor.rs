@@ -8,7 +8,7 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use tokio::time::Instant;
 
 use crate::generator::Acknowledged;
-use crate::job::Task;
+use crate::job::{Job, Task};
 
 /// How often a task is looked at.
 const BEAT: Duration = Duration::from_millis(20);
@@ -90,8 +90,21 @@ async fn look(context: &Context, task: &Task) -> Look {
         let stream =
             async |name: &str| context.get_stream_no_info(format!("SAGGAR_{name}_{tenant}")).await.ok();
         // The queue first: what is missing there was acknowledged before the records are looked for.
-        if has(&stream("TASKS").await?, &task.subject()).await? {
+        let tasks = stream("TASKS").await?;
+        if has(&tasks, &task.subject()).await? {
             return Some(Look::Queued);
+        }
+        if task.job == Job::PutOff {
+            // Into a timer and out again, each before it is gone from where it was.
+            let timers = stream("TIMERS").await?;
+            for at in ["timer", "due"] {
+                if has(&timers, &format!("saggar.{tenant}.{at}.{queue}.{id}.*")).await? {
+                    return Some(Look::Queued);
+                }
+            }
+            if has(&tasks, &task.subject()).await? {
+                return Some(Look::Queued);
+            }
         }
         let mut recorded =
             has(&stream("RESULTS").await?, &format!("saggar.{tenant}.result.{queue}.{id}")).await?;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::arguments::Arguments;
 use crate::auditor::{self, Audit};
+use crate::clock::{Clock, ClockMaker};
 use crate::disk::SmallDisk;
 use crate::generator::{Acknowledged, generate};
 use crate::hosts::{Host, HostOptions};
@@ -44,7 +45,8 @@ pub async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<Report> {
     let context = jetstream::new(client.clone());
     let operator = operator(&servers, &directory)?;
     let lines = lines(&servers).await?;
-    let hosts = hosts(&operator, &lines, &directory, nodes)?;
+    let clocks = clocks(&directory).map_err(|error| format!("{error:#}"));
+    let hosts = hosts(&operator, &lines, clocks.as_deref().unwrap_or_default(), &directory, nodes)?;
     all_ready(&hosts).await?;
     operator.begin().await?;
 
@@ -57,7 +59,8 @@ pub async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<Report> {
     let looking = jetstream::new(servers.client().await?);
     let auditing = tokio::spawn(auditor::look_on(looking, seed, acknowledged, nodes, until));
     let broken_wires = nemesis::break_wires(schedule.wires, until, servers, lines, diary.clone());
-    let broken_hosts = nemesis::break_hosts(schedule.hosts, until, hosts, operator.clone(), diary.clone());
+    let broken_hosts =
+        nemesis::break_hosts(schedule.hosts, until, hosts, clocks, operator.clone(), diary.clone());
     let (broken_wires, (hosts, version)) = tokio::join!(tokio::spawn(broken_wires), broken_hosts);
     let (servers, _lines) = broken_wires??;
     diary.note("everything is mended");
@@ -119,9 +122,16 @@ async fn lines(servers: &Servers) -> anyhow::Result<Vec<Vec<Proxy>>> {
     Ok(lines)
 }
 
+/// A clock for each host.
+fn clocks(directory: &Path) -> anyhow::Result<Vec<Clock>> {
+    let maker = ClockMaker::compile(directory)?;
+    (0..HOSTS).map(|n| maker.make(&format!("host-{n}"))).collect()
+}
+
 fn hosts(
     operator: &Operator,
     lines: &[Vec<Proxy>],
+    clocks: &[Clock],
     directory: &Path,
     nodes: u8,
 ) -> anyhow::Result<Vec<Host>> {
@@ -137,7 +147,8 @@ fn hosts(
         std::fs::write(&config, text)?;
         let urls: Vec<_> = lines.iter().map(|line| format!("nats://{}", line.address())).collect();
         let env = [("NATS_URL", urls.join(",")), ("XDG_CACHE_HOME", operator.cache.clone())];
-        let env = env.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        let env = env.map(|(name, value)| (name.to_owned(), value)).into_iter();
+        let env = env.chain(clocks.get(n).into_iter().flat_map(Clock::env)).collect();
         hosts.push(Host::keep(HostOptions { saggar: operator.saggar.clone(), name, config, env }));
     }
     Ok(hosts)

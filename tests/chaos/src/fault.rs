@@ -25,6 +25,8 @@ pub enum Fault {
     DrainHost(usize),
     /// All hosts are, one after another.
     RollHosts,
+    /// A host's wall clock is so many seconds ahead, or behind.
+    ShiftClock(usize, i64),
     /// A tenant's queues get a new version of their plugin.
     UpdatePlugin(&'static str),
     /// A server is killed.
@@ -52,6 +54,7 @@ impl Fault {
             Self::FreezeHost(_) => "host frozen",
             Self::DrainHost(_) => "host drained",
             Self::RollHosts => "hosts restarted in turn",
+            Self::ShiftClock(..) => "clock set",
             Self::UpdatePlugin(_) => "plugin updated",
             Self::KillServer(_) => "server killed",
             Self::StopServer(_) => "server restarted",
@@ -75,6 +78,7 @@ impl fmt::Display for Fault {
             | Self::Cut(host)
             | Self::Silence(host) => write!(f, "{name}: host {host}"),
             Self::Delay(host, by) => write!(f, "{name}: host {host}, by {} ms", by.as_millis()),
+            Self::ShiftClock(host, seconds) => write!(f, "{name}: host {host}, by {seconds} s"),
             Self::UpdatePlugin(tenant) => write!(f, "{name}: {tenant}"),
             Self::KillServer(which) | Self::StopServer(which) | Self::FreezeServer(which) => match which {
                 Which::LeaderOf(tenant) => write!(f, "{name}: leader of {tenant}"),

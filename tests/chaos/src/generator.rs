@@ -1,10 +1,11 @@
 //! Submits tasks as any client of NATS would, at a steady rate whatever happens.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Context;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -19,6 +20,9 @@ const TRIES: usize = 3;
 
 /// How long an answer is waited for: longer than a cluster takes to choose another leader.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long a task may wait, from the campaign's end on: no queue takes so long, and a clock that is set could.
+const DEADLINE: Duration = Duration::from_hours(3);
 
 /// How often the generator looks how many tasks are due.
 const BEAT: Duration = Duration::from_millis(10);
@@ -52,6 +56,8 @@ pub async fn generate(
     let (began, permits) = (Instant::now(), Arc::new(Semaphore::new(ON_THEIR_WAY)));
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let deadline = SystemTime::now() + until.saturating_duration_since(began) + DEADLINE;
+    let deadline = Timestamp::try_from(deadline).map_or_else(|_| String::new(), |time| time.to_string());
     let mut number = 0;
     while Instant::now() < until {
         beat.tick().await;
@@ -59,9 +65,9 @@ pub async fn generate(
         while u128::from(number) < due && Instant::now() < until {
             let Ok(permit) = permits.clone().acquire_owned().await else { break };
             let (context, ledger, acknowledged) = (context.clone(), ledger.clone(), acknowledged.clone());
-            let task = Task::of(seed, number);
+            let (task, deadline) = (Task::of(seed, number), deadline.clone());
             tokio::spawn(async move {
-                let said = submit(&context, &task).await;
+                let said = submit(&context, &task, &deadline).await;
                 if said == Said::Acknowledged {
                     acknowledged.add(task.number);
                 }
@@ -77,9 +83,10 @@ pub async fn generate(
     number
 }
 
-async fn submit(context: &Context, task: &Task) -> Said {
+async fn submit(context: &Context, task: &Task, deadline: &str) -> Said {
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Msg-Id", task.id());
+    headers.insert("Saggar-Deadline", deadline);
     for _ in 0..TRIES {
         let submitting = async {
             let answer =

@@ -33,6 +33,8 @@ pub enum Job {
     Effect,
     /// Asks for a retry until this attempt.
     Until(u32),
+    /// Asks for a retry that is far enough away to go through a timer.
+    PutOff,
     /// Says that it can never succeed.
     Reject,
     /// Asks for retries until there are no more attempts.
@@ -90,14 +92,14 @@ impl Job {
             Self::Quick => Queue::Quick,
             Self::Sleep(_) => Queue::Slow,
             Self::Effect => Queue::Effects,
-            Self::Until(_) | Self::Reject | Self::GiveUp => Queue::Failing,
+            Self::Until(_) | Self::PutOff | Self::Reject | Self::GiveUp => Queue::Failing,
         }
     }
 
     /// The status that its result must have.
     pub const fn status(self) -> &'static str {
         match self {
-            Self::Quick | Self::Sleep(_) | Self::Effect | Self::Until(_) => "succeeded",
+            Self::Quick | Self::Sleep(_) | Self::Effect | Self::Until(_) | Self::PutOff => "succeeded",
             Self::Reject => "rejected",
             Self::GiveUp => "retried",
         }
@@ -110,6 +112,7 @@ impl Job {
             Self::Quick | Self::Sleep(_) | Self::Reject => Some(1),
             Self::Effect => None,
             Self::Until(attempt) => Some(attempt),
+            Self::PutOff => Some(2),
             Self::GiveUp => Some(ATTEMPTS),
         }
     }
@@ -127,7 +130,8 @@ impl Task {
         let tenant = TENANTS[usize::from(chance & 1 == 1)];
         let amount = u32::try_from((chance >> 8) % 1_000).expect("less than a thousand");
         let job = match (chance >> 32) % 100 {
-            0..80 => Job::Quick,
+            0..78 => Job::Quick,
+            78..80 => Job::PutOff,
             80..84 => Job::Sleep(50 + amount),
             84..90 => Job::Effect,
             90..95 => Job::Until(2 + amount % 2),
@@ -168,6 +172,7 @@ impl fmt::Display for Job {
             Self::Sleep(millis) => write!(f, "sleep {millis}"),
             Self::Effect => f.write_str("effect"),
             Self::Until(attempt) => write!(f, "until {attempt}"),
+            Self::PutOff => f.write_str("put-off"),
             Self::Reject => f.write_str("reject"),
             Self::GiveUp => f.write_str("give-up"),
         }
@@ -198,7 +203,7 @@ mod tests {
             .map(|task| std::mem::discriminant(&task.job))
             .map(|kind| format!("{kind:?}"))
             .collect();
-        assert_eq!(kinds.len(), 6);
+        assert_eq!(kinds.len(), 7);
         let queues: BTreeSet<_> = tasks.iter().map(|task| (task.tenant, task.job.queue())).collect();
         assert_eq!(queues.len(), TENANTS.len() * Queue::ALL.len());
     }

@@ -8,6 +8,7 @@
 mod arguments;
 mod auditor;
 mod campaign;
+mod clock;
 mod disk;
 mod fault;
 mod generator;

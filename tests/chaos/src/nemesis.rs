@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::hosts::{Host, Order};
 use crate::operator::Operator;
@@ -73,6 +74,7 @@ pub async fn break_hosts(
     steps: Vec<Step>,
     until: Instant,
     hosts: Vec<Host>,
+    clocks: Result<Vec<Clock>, String>,
     operator: Operator,
     diary: Diary,
 ) -> (Vec<Host>, u32) {
@@ -80,6 +82,10 @@ pub async fn break_hosts(
     for Step { after, fault, lasts } in steps {
         if !rest(after, until).await {
             break;
+        }
+        if let (Fault::ShiftClock(..), Err(why)) = (fault, &clocks) {
+            diary.leave_out(fault, why);
+            continue;
         }
         diary.begins(fault, lasts);
         match fault {
@@ -91,6 +97,17 @@ pub async fn break_hosts(
                     host.order(Order::Drain).await;
                     // The next one leaves when this one is back, as in any rolling restart, or when that takes long.
                     tokio::time::timeout(lasts, host.ready()).await.ok();
+                }
+            }
+            Fault::ShiftClock(host, ahead) => {
+                for ahead in [ahead, 0] {
+                    if let Some(Err(error)) = clocks.iter().flatten().nth(host).map(|clock| clock.set(ahead))
+                    {
+                        diary.note(&format!("{error:#}"));
+                    }
+                    if ahead != 0 {
+                        tokio::time::sleep(lasts).await;
+                    }
                 }
             }
             Fault::UpdatePlugin(tenant) => {

@@ -70,11 +70,14 @@ async fn held(context: &Context, tenant: &str, queue: &str) -> Option<usize> {
     Some(subjects.filter(|subject| std::future::ready(subject.is_ok())).count().await)
 }
 
-/// Waits until a tenant's queues are empty.
+/// Waits until a tenant's queues are empty, and no task waits for its time.
 pub async fn empty(context: &Context, tenant: &str, within: Duration) -> anyhow::Result<()> {
     let until = Instant::now() + within;
     loop {
-        let left = state_of(context, &format!("SAGGAR_TASKS_{tenant}")).await?.messages;
+        let mut left = 0;
+        for stream in ["TASKS", "TIMERS"] {
+            left += state_of(context, &format!("SAGGAR_{stream}_{tenant}")).await?.messages;
+        }
         if left == 0 {
             return Ok(());
         }

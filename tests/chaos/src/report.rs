@@ -62,7 +62,6 @@ impl fmt::Display for Report {
         for (name, why) in self.diary.left_out() {
             writeln!(f, "left out: {name}, because {why}")?;
         }
-        writeln!(f, "left out: clock jumps, because a process cannot be given a clock of its own here")?;
         let starts: u32 = self.stories.iter().map(|story| story.starts).sum();
         let without: u32 = self.stories.iter().map(|story| story.without_nats).sum();
         writeln!(f, "hosts: {starts} starts, {without} of them while NATS was away")?;

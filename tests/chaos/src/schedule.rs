@@ -17,6 +17,9 @@ pub const HOSTS: usize = 3;
 /// A fault that is longer than the server waits for a sign of life, 30 s: tasks change hands meanwhile.
 const LONG: Duration = Duration::from_secs(36);
 
+/// How far a clock is set: a time zone taken for another, and more than any task waits.
+const CLOCK_MAX: i64 = 6 * 3_600;
+
 /// Campaigns of this many seconds have some that are.
 const LONG_FROM: u64 = 300;
 
@@ -81,11 +84,12 @@ fn step(random: &mut StdRng, seconds: u64, nodes: u8, pick: &dyn Fn(&mut StdRng)
 
 fn of_hosts(random: &mut StdRng) -> Fault {
     let host = random.random_range(0..HOSTS);
-    match random.random_range(0..10) {
+    match random.random_range(0..12) {
         0..3 => Fault::KillHost(host),
         3..5 => Fault::FreezeHost(host),
         5..7 => Fault::DrainHost(host),
         7 => Fault::RollHosts,
+        8..10 => Fault::ShiftClock(host, random.random_range(-CLOCK_MAX..CLOCK_MAX)),
         _ => Fault::UpdatePlugin(TENANTS[random.random_range(0..TENANTS.len())]),
     }
 }
@@ -130,6 +134,7 @@ mod tests {
             "host drained",
             "hosts restarted in turn",
             "plugin updated",
+            "clock set",
             "server killed",
             "server restarted",
             "server frozen",

@@ -47,7 +47,7 @@ pub struct Inventory {
     pub effects: BTreeMap<u64, u64>,
     /// Results that were stored and are gone: each stream keeps all of a campaign's.
     pub replaced: u64,
-    /// Tasks that are still queued.
+    /// Tasks that are still queued, or wait for their time.
     pub queued: u64,
     /// Subjects that no task of the campaign accounts for.
     pub strangers: Vec<String>,
@@ -77,7 +77,9 @@ impl Inventory {
             }
         })
         .await?;
-        inventory.queued = state_of(context, &format!("SAGGAR_TASKS_{tenant}")).await?.messages;
+        for stream in ["TASKS", "TIMERS"] {
+            inventory.queued += state_of(context, &format!("SAGGAR_{stream}_{tenant}")).await?.messages;
+        }
         Ok(inventory)
     }
 

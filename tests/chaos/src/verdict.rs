@@ -174,6 +174,7 @@ const fn kind(job: Job) -> &'static str {
         Job::Sleep(_) => "slow",
         Job::Effect => "with an effect",
         Job::Until(_) => "retried",
+        Job::PutOff => "put off",
         Job::Reject => "rejected",
         Job::GiveUp => "given up",
     }

@@ -1,5 +1,5 @@
 //! What the fault campaign runs. Does as the input says: `quick`, `sleep 500`, `effect KEY` (adds 1 to it),
-//! `until 3` (retries before attempt 3), `reject`, `give-up`, `hold GATE NAME` (says that it is there, then waits for
+//! `until 3` (retries before attempt 3), `put-off` (a retry so far away that it goes through a timer), `reject`, `give-up`, `hold GATE NAME` (says that it is there, then waits for
 //! the gate to open).
 
 use std::thread::sleep;
@@ -19,6 +19,9 @@ fn works(order: String) -> Result<String, Error> {
         // A store that does not answer makes this a retry.
         ["effect", key] => return Ok(kv::open("effects")?.increment(key, 1)?.to_string()),
         ["until", attempt] if context::attempt() < attempt.parse()? => return Err(Error::retry("not yet")),
+        ["put-off"] if context::attempt() == 1 => {
+            return Err(Error::retry("the clay is wet").retry_after(Duration::from_millis(5_500)));
+        }
         ["reject"] => return Err(Error::reject("this clay is sand")),
         ["give-up"] => return Err(Error::retry("the kiln is cold")),
         ["hold", gate, name] => hold(gate, name)?,

@@ -104,8 +104,12 @@ pub async fn execute(
     let source = source(&submit)?;
     let mut task = new_task(&submit);
     saggar_jetstream::check_headers(&task.headers)?;
-    let due = later::due(submit.after, submit.at);
     let nats = connection::connect(flags, console).await?;
+    if submit.after.is_some() {
+        // Whoever has no stream yet has no clock yet, and will be told so.
+        nats.look_at_clock().await.ok();
+    }
+    let due = later::due(submit.after, submit.at, nats.now());
     let mut object = None;
     match claim::put(&nats, tenant, source, &task.headers).await? {
         Carried::Inline(payload) => task.payload = payload,

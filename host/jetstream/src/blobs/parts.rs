@@ -3,7 +3,7 @@
 //! Hosts remember nothing between two parts: whoever sends them says where the last one lies, and JetStream stores the
 //! next one behind that and nowhere else. Each part is one message.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use bytes::{Bytes, BytesMut};
@@ -211,7 +211,7 @@ impl Payloads {
         let failed = |error| blobs.failed(error);
         let last = nats.last_at_leader(DOING, &stream, &subject).await.map_err(failed)?;
         let last = last.ok_or(StoreError::NotFound("payload; its first part has not been put"))?;
-        if SystemTime::now().duration_since(last.time).is_ok_and(|age| age > PAYLOAD_GRACE) {
+        if nats.now().duration_since(last.time).is_ok_and(|age| age > PAYLOAD_GRACE) {
             return Err(PartError::Stale);
         }
         let (mut size, mut parts, mut after, mut digest) = (0, 0, 0, Sha256::new());

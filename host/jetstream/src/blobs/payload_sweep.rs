@@ -7,7 +7,7 @@
 //! often is not harmed either. Reading is done in pieces, since a queue can be long.
 
 use std::collections::HashMap;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use saggar_model::{PayloadName, StoreError, Subjects, TaskRef};
 
@@ -80,11 +80,11 @@ impl Payloads {
         kept_for: Duration,
     ) -> Result<(HashMap<PayloadName, Candidate>, usize), StoreError> {
         let (mut unnamed, mut removed) = (HashMap::new(), 0);
-        let mut after = Some(0);
+        let (mut after, now) = (Some(0), self.0.stores.nats().now());
         while let Some(place) = after {
             let (metas, next) = self.0.metas(place).await?;
             for meta in metas {
-                let age = SystemTime::now().duration_since(meta.facts().created_at).unwrap_or_default();
+                let age = now.duration_since(meta.facts().created_at).unwrap_or_default();
                 // What somebody else has put here is nobody's payload.
                 let Ok(name) = meta.name.parse::<PayloadName>() else { continue };
                 if age < kept_for {

@@ -2,7 +2,7 @@
 //! object.
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use saggar_model::StoreError;
 use serde::Deserialize;
@@ -80,7 +80,7 @@ impl Blobs {
             };
             let last =
                 nats.last_at_leader(DOING, &stream, subject).await.map_err(|error| self.failed(error))?;
-            let age = last.and_then(|last| SystemTime::now().duration_since(last.time).ok());
+            let age = last.and_then(|last| nats.now().duration_since(last.time).ok());
             if age.is_some_and(|age| age >= left_after) {
                 self.purge(nuid).await?;
                 removed += 1;
