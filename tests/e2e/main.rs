@@ -29,6 +29,7 @@ mod malformed;
 mod neighbours;
 mod operate;
 mod outage;
+mod payloads;
 mod readme;
 mod registry;
 mod reload;

@@ -103,7 +103,7 @@ impl Stage {
     /// Pushes components from files and applies queues: (queue, plugin, file, settings).
     pub async fn apply_files(&self, queues: &[(&str, &str, PathBuf, &str)]) {
         let mut text = format!(
-            "[tenant]\nname = '{}'\nquota = {{ bytes = '64MiB', results = '64MiB', dead = '16MiB', kv = '2MiB', blobs = '8MiB' }}\n",
+            "[tenant]\nname = '{}'\nquota = {{ bytes = '64MiB', results = '64MiB', dead = '16MiB', kv = '2MiB', blobs = '8MiB', payloads = '96MiB' }}\n",
             self.tenant
         );
         for (queue, guest, file, settings) in queues {

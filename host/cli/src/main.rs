@@ -3,6 +3,7 @@
 mod arguments;
 mod cache_dir;
 mod case;
+mod claim;
 mod commands;
 mod component;
 mod confirm;

@@ -89,6 +89,7 @@ pub(crate) mod code {
     pub(crate) const STREAM_NOT_FOUND: u64 = 10_059;
     pub(crate) const WRONG_LAST_SEQUENCE: u64 = 10_071;
     pub(crate) const NOT_ENABLED: u64 = 10_076;
+    pub(crate) const SEQUENCE_NOT_FOUND: u64 = 10_043;
     pub(crate) const STREAM_FULL: u64 = 10_077;
     /// [`WRONG_LAST_SEQUENCE`] of a cluster that has not decided yet.
     pub(crate) const WRONG_LAST_SEQUENCE_UNDECIDED: u64 = 10_164;
@@ -258,7 +259,10 @@ impl Nats {
         match self.ask::<serde_json::Value>(doing, &format!("STREAM.MSG.DELETE.{stream}"), &body).await {
             Ok(_) => Ok(true),
             Err(error)
-                if matches!(error.code(), Some(code::NO_MESSAGE_TO_DELETE | code::NO_MESSAGE_FOUND)) =>
+                if matches!(
+                    error.code(),
+                    Some(code::NO_MESSAGE_TO_DELETE | code::NO_MESSAGE_FOUND | code::SEQUENCE_NOT_FOUND)
+                ) =>
             {
                 Ok(false)
             }

@@ -5,8 +5,13 @@
 
 mod download;
 mod meta;
+mod parts;
+mod payload_sweep;
+mod payloads;
 mod sweep;
 mod upload;
+
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use saggar_model::{
@@ -23,6 +28,10 @@ use crate::stores::{Stores, failed, within};
 use meta::{Meta, Place};
 
 pub use download::Download;
+pub use parts::{PartError, PartRead};
+pub use payload_sweep::PayloadSweep;
+pub use payloads::Payloads;
+pub(crate) use payloads::renew_payload;
 pub use upload::Upload;
 
 /// What a part of a list may take of the host's memory.
@@ -56,6 +65,12 @@ impl Blobs {
         Self { stores, tenant, kind: StoreKind::Checkpoints, name }
     }
 
+    /// The store of the tenant's large payloads, which has the same form.
+    pub(crate) fn of_payloads(stores: Stores, tenant: TenantName) -> Self {
+        let name = layout::payloads_name(&tenant);
+        Self { stores, tenant, kind: StoreKind::Payloads, name }
+    }
+
     /// Makes a container; one that is there stays as it is. The answer is what is known about it then.
     ///
     /// # Errors
@@ -69,7 +84,7 @@ impl Blobs {
                     Some(mark) => mark.revision,
                     None => 0,
                 };
-                match self.write_meta(&Meta::empty(&self.name, &place), &place, revision).await {
+                match self.write_meta(&Meta::empty(&self.name, &place), &place, revision, None).await {
                     Ok(()) | Err(StoreError::Conflict) => {}
                     Err(error) => return Err(error),
                 }
@@ -205,9 +220,15 @@ impl Blobs {
         self.stores.nats().max_payload().saturating_sub(VALUE_RESERVE).clamp(1, CHUNK_BYTES)
     }
 
-    /// Writes what is known about an object in place of revision `replaced`, 0 for none.
-    async fn write_meta(&self, meta: &Meta, place: &Place, replaced: u64) -> Result<(), StoreError> {
-        let (headers, body) = (Meta::headers(replaced), meta.body());
+    /// Writes what is known about an object in place of revision `replaced`, 0 for none, to end by itself after `ttl`.
+    async fn write_meta(
+        &self,
+        meta: &Meta,
+        place: &Place,
+        replaced: u64,
+        ttl: Option<Duration>,
+    ) -> Result<(), StoreError> {
+        let (headers, body) = (Meta::headers(replaced, ttl), meta.body());
         let write = || {
             self.stores.nats().store(
                 "writing about an object",

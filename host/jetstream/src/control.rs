@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use saggar_model::{CancelAnswer, CancelRequest, Cancellation, HostName, NameError};
+use saggar_model::{CancelAnswer, CancelRequest, Cancellation, HostName, NameError, may_answer_to};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -12,10 +12,10 @@ use crate::api::RequestError;
 use crate::{CancelError, Fault, Nats};
 
 /// One of the hosts answers a request.
-const GROUP: &str = "saggar-hosts";
+pub(crate) const GROUP: &str = "saggar-hosts";
 
 /// How long an answer may take: a few reads and two writes, one of them perhaps while a stream changes its leader.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Where a host is told to leave.
 fn drain_subject(host: &HostName) -> String {
@@ -55,8 +55,10 @@ impl ControlError {
             Self::NoHost => Fault::Unavailable,
             Self::Refused { code, .. } => match code.as_str() {
                 "not-found" => Fault::NotFound,
-                "invalid" => Fault::Invalid,
-                "unavailable" => Fault::Unavailable,
+                "invalid" | "too-large" => Fault::Invalid,
+                "conflict" | "changed" => Fault::Conflict,
+                "quota-full" => Fault::Denied,
+                "unavailable" | "busy" => Fault::Unavailable,
                 _ => Fault::Internal,
             },
             Self::Request(error) => error.fault(),
@@ -123,7 +125,8 @@ impl Control {
 
     /// Answers a request.
     pub async fn answer(&self, asked: CancelAsked, answer: Result<CancelAnswer, CancelError>) {
-        let Some(reply) = asked.reply else { return };
+        let tenant = asked.request.as_ref().ok().map(|request| &request.tenant);
+        let Some(reply) = asked.reply.filter(|reply| may_answer_to(tenant, reply)) else { return };
         let document = match answer {
             Ok(data) => json!({ "data": data, "meta": {} }),
             Err(error) => problem(&error),
@@ -183,7 +186,7 @@ impl Control {
     }
 }
 
-fn no_host(error: RequestError) -> ControlError {
+pub(crate) fn no_host(error: RequestError) -> ControlError {
     match error {
         RequestError::NoResponders { .. } => ControlError::NoHost,
         other => ControlError::Request(other),

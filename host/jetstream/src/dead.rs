@@ -10,6 +10,7 @@ use async_nats::header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE;
 use saggar_model::{DeadLetter, NameError, QueueName, Sequence, Subjects, TaskId, TenantName, header_name};
 
 use crate::api::{RequestError, code};
+use crate::blobs::renew_payload;
 use crate::direct::{Kept, expected};
 use crate::headers::Headers;
 use crate::{Fault, Nats};
@@ -159,6 +160,8 @@ impl DeadLetters {
         sequence: Sequence,
         letter: &DeadLetter,
     ) -> Result<DeadPut, DeadError> {
+        let headers = letter.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        renew_payload(&self.nats, tenant, headers).await?;
         let first = DeadName { id: id.clone(), again: None };
         if self.store(tenant, queue, &first, letter).await? {
             return Ok(DeadPut::Stored(first));

@@ -10,6 +10,7 @@ use async_nats::header::NATS_MESSAGE_ID;
 use saggar_model::{Subjects, TenantName, TimerSubject, header_name, parse_time};
 
 use crate::api::{RequestError, code};
+use crate::blobs::renew_payload;
 use crate::headers::Headers;
 use crate::records::Results;
 use crate::timers::carried;
@@ -65,6 +66,7 @@ impl Timers {
         if due.delivered() > 1 && self.is_moved(tenant, &timer, due).await? {
             return Ok(Moved::Already);
         }
+        renew_payload(&self.nats, tenant, due.headers()).await?;
         let mut headers = Self::headers(&timer, due);
         headers.set_name(NATS_MESSAGE_ID, timer.name.to_string());
         let stored = self.publish(&subjects, &timer, headers, due).await?;

@@ -31,6 +31,10 @@ pub const HOST_TTL: Duration = Duration::from_secs(10);
 /// that nothing does.
 const CHECKPOINT_AGE: Duration = Duration::from_hours(7 * 24);
 
+/// Messages of a tenant's store of payloads at most, so that looking through their names has an end: fifty thousand
+/// payloads of one part each, or 12 GiB of large ones.
+const PAYLOAD_MESSAGES_MAX: i64 = 100_000;
+
 /// Bucket of the tenants' records.
 pub(crate) const TENANTS_BUCKET: &str = "saggar_tenants";
 /// Bucket of the hosts' heartbeats.
@@ -209,6 +213,17 @@ pub(crate) fn checkpoints_store(tenant: &TenantName, quota: &Quota, replicas: us
     }
 }
 
+/// The store of the payloads that are too large for a message: none is given up for another. The outputs of results end
+/// by themselves, each with its result.
+pub(crate) fn payloads_store(tenant: &TenantName, quota: &Quota, replicas: usize) -> Config {
+    Config {
+        max_bytes: bounded(quota.payloads),
+        max_messages: PAYLOAD_MESSAGES_MAX,
+        allow_message_ttl: true,
+        ..object_store(&payloads_name(tenant), replicas)
+    }
+}
+
 /// What the bucket of a tenant's keys and values is called.
 pub(crate) fn kv_name(tenant: &TenantName) -> String {
     format!("saggar-{tenant}-kv")
@@ -222,6 +237,11 @@ pub(crate) fn blobs_name(tenant: &TenantName) -> String {
 /// What the store of the checkpoints of a tenant's tasks is called.
 pub(crate) fn checkpoints_name(tenant: &TenantName) -> String {
     format!("saggar-{tenant}-checkpoints")
+}
+
+/// What the store of a tenant's large payloads is called.
+pub(crate) fn payloads_name(tenant: &TenantName) -> String {
+    format!("saggar-{tenant}-payloads")
 }
 
 /// What all have in common.
@@ -392,6 +412,16 @@ mod tests {
             assert_eq!((store.discard, store.max_age), (DiscardPolicy::New, Duration::ZERO));
             assert_eq!((store.num_replicas, store.max_messages), (3, -1));
         }
+    }
+
+    #[test]
+    fn payloads_are_bounded_in_bytes_and_number_and_can_end_with_their_results() {
+        let (tenant, quota) = ("acme".parse().unwrap(), Quota { payloads: 7 << 20, ..Quota::default() });
+        let store = payloads_store(&tenant, &quota, 3);
+        assert_eq!(store.name, "OBJ_saggar-acme-payloads");
+        assert_eq!((store.max_bytes, store.discard), (7 << 20, DiscardPolicy::New));
+        assert_eq!((store.max_messages, store.max_age), (100_000, Duration::ZERO));
+        assert!(store.allow_message_ttl && store.subject_delete_marker_ttl.is_none());
     }
 
     #[test]

@@ -209,12 +209,13 @@ impl Provisioner {
     }
 
     /// What a tenant's plugins keep, and its timers, if there are any.
-    fn stores(&self, record: &TenantRecord) -> [Config; 4] {
+    pub(crate) fn stores(&self, record: &TenantRecord) -> [Config; 5] {
         let TenantSpec { name, quota, .. } = &record.spec;
         [
             layout::kv_bucket(name, quota, self.replicas),
             layout::blobs_store(name, quota, self.replicas),
             layout::checkpoints_store(name, quota, self.replicas),
+            layout::payloads_store(name, quota, self.replicas),
             layout::timers_stream(name, self.replicas),
         ]
     }
@@ -258,6 +259,15 @@ impl Provisioner {
         quota: &Quota,
     ) -> Result<(), ProvisionError> {
         self.ensure_stream(&layout::checkpoints_store(tenant, quota, self.replicas)).await
+    }
+
+    /// Makes the store of a tenant's large payloads.
+    pub(crate) async fn ensure_payloads(
+        &self,
+        tenant: &TenantName,
+        quota: &Quota,
+    ) -> Result<(), ProvisionError> {
+        self.ensure_stream(&layout::payloads_store(tenant, quota, self.replicas)).await
     }
 
     /// Makes the stream of a tenant's timers, and the consumer of those that are due.

@@ -5,6 +5,7 @@
 
 use saggar_model::{DeadLetter, Outcome, QueueName, TaskId, TenantName};
 
+use crate::blobs::renew_payload;
 use crate::dead::{DeadError, DeadLetters, DeadName, StoredDead};
 use crate::records::Results;
 use crate::tasks::{NewTask, PublishError, Tasks};
@@ -43,6 +44,8 @@ impl DeadLetters {
             .get(tenant, queue, name)
             .await?
             .ok_or_else(|| DeadError::Missing { queue: queue.clone(), name: name.clone() })?;
+        let headers = dead.letter.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        renew_payload(&self.nats, tenant, headers).await?;
         let done = if name.id.is_made() {
             self.publish_nameless(tenant, queue, &dead).await?
         } else {

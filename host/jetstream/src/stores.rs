@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use saggar_model::{STORE_CALL_MAX, StoreError, StoreKind, TenantName};
 
 use crate::api::{RequestError, code};
-use crate::{Blobs, Checkpoints, Kv, Nats, Provisioner, Tenants};
+use crate::{Blobs, Checkpoints, Kv, Nats, Payloads, Provisioner, Tenants};
 
 /// How often a host looks for what aborted uploads left behind in a store that is full. A full store is met by every
 /// task of a queue, and a look reads the names of all objects.
@@ -48,6 +48,12 @@ impl Stores {
         Checkpoints::new(Blobs::of_checkpoints(self.clone(), tenant.clone()))
     }
 
+    /// The payloads of a tenant's tasks and results that are too large for a message.
+    #[must_use]
+    pub fn payloads(&self, tenant: &TenantName) -> Payloads {
+        Payloads::new(Blobs::of_payloads(self.clone(), tenant.clone()))
+    }
+
     pub(crate) fn nats(&self) -> &Nats {
         &self.nats
     }
@@ -64,6 +70,7 @@ impl Stores {
             StoreKind::Kv => self.provisioner.ensure_kv(tenant, quota).await,
             StoreKind::Blobs => self.provisioner.ensure_blobs(tenant, quota).await,
             StoreKind::Checkpoints => self.provisioner.ensure_checkpoints(tenant, quota).await,
+            StoreKind::Payloads => self.provisioner.ensure_payloads(tenant, quota).await,
         };
         made.map_err(|error| unavailable(tenant, kind, &error))
     }

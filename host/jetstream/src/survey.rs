@@ -209,6 +209,17 @@ impl Provisioner {
                 Err(source) => return Err(ProvisionError::at(&wanted.name)(source)),
             }
         }
+        for wanted in self.stores(record) {
+            // Each is made when it is first needed.
+            match self.stream(&wanted.name).await {
+                Ok(info) => {
+                    found.looked_at += 1;
+                    found.settings.extend(of_streams(&info.config, &wanted));
+                }
+                Err(error) if error.is_not_found() => {}
+                Err(source) => return Err(ProvisionError::at(&wanted.name)(source)),
+            }
+        }
         let tasks = &streams[0].name;
         for (name, queue) in &record.spec.queues {
             let (wanted, place) =

@@ -18,8 +18,9 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::api::RequestError;
+use crate::blobs::renew_payload;
 use crate::direct::Kept;
-use crate::headers::{Headers, wire_bytes};
+use crate::headers::{Headers, pairs, wire_bytes};
 use crate::layout::{TIMERS_PREFIX, task_max_bytes};
 use crate::state::States;
 use crate::{Fault, Nats, ProvisionError, Provisioner, StateError, Tenants, TenantsError};
@@ -187,6 +188,7 @@ impl Timers {
         if size > max {
             return Err(TimerError::TooLarge { size, max });
         }
+        renew_payload(&self.nats, tenant, pairs(&built)).await?;
         self.take_room(tenant, size as u64).await?;
         let store = || self.nats.store(SETTING, subject.clone(), Some(built.clone()), payload.clone());
         match store().await {
@@ -405,7 +407,7 @@ mod tests {
         let headers =
             [("X-A", "a\0b"), ("", "x"), ("a b:", "x"), ("Nats-Rollup", "all"), ("Saggar-State", "1.a.1")];
         let map = carried(headers).into_map();
-        let carried: Vec<_> = crate::headers::pairs(&map).collect();
+        let carried: Vec<_> = pairs(&map).collect();
         assert_eq!(carried, [("X-A", "a\\u{0}b")]);
     }
 

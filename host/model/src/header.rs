@@ -59,6 +59,12 @@ pub mod name {
     pub const STATE: &str = "Saggar-State";
     /// When a timer is due.
     pub const DUE: &str = "Saggar-Due";
+    /// What is to be done with a large payload: `put`, `finish`, `get` or `remove`.
+    pub const BLOB: &str = "Saggar-Blob";
+    /// Where the part before lies, of a large payload that is stored or read part by part.
+    pub const AFTER: &str = "Saggar-After";
+    /// Bytes of a large payload as a whole.
+    pub const SIZE: &str = "Saggar-Size";
     /// Why a task became a dead letter.
     pub const REASON: &str = "Saggar-Reason";
 }

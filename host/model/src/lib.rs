@@ -23,6 +23,8 @@ mod key;
 mod limits;
 mod name;
 mod outcome;
+mod payload;
+mod payload_request;
 mod plan;
 mod plugin;
 mod quantity;
@@ -66,6 +68,8 @@ pub use name::{
     TenantName, TimerName,
 };
 pub use outcome::{Outcome, UnknownOutcome};
+pub use payload::{PAYLOAD_GRACE, PAYLOAD_MAX_BYTES, PayloadName, may_answer_to};
+pub use payload_request::{BadPayloadRequest, PartAnswer, PayloadRequest, RemovedAnswer, WholeAnswer};
 pub use plan::{Change, Plan};
 pub use plugin::{COMPONENT_MAX_BYTES, Digest, PluginError, PluginRef, PluginVersion};
 pub use quantity::{format_bytes, format_duration, format_time, parse_bytes, parse_duration, parse_time};

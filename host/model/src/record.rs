@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::header::{belongs_to_nats, belongs_to_saggar, is_publishers, name};
-use crate::{Ending, Failure, Outcome, PluginRef, Receipt, TaskRef};
+use crate::{Ending, Failure, Outcome, PayloadName, PluginRef, Receipt, TaskRef};
 
 /// Place of a task in its stream.
 pub type Sequence = u64;
@@ -41,6 +41,8 @@ pub struct TaskResult {
     pub content_type: String,
     /// The output; of a failure, its description.
     pub payload: Bytes,
+    /// Where the output lies that is too large for the message; its payload is empty then.
+    pub object: Option<PayloadName>,
     /// What the last attempt cost.
     pub receipt: Receipt,
     /// The trace context of the task.
@@ -64,7 +66,17 @@ impl TaskResult {
             Ending::Succeeded(output) => (output.content_type, output.payload),
             Ending::Failed(failure) => (PROBLEM.to_owned(), problem(&task, &failure)),
         };
-        Self { task, sequence, outcome, content_type, payload, receipt, traceparent, parent: None }
+        Self {
+            task,
+            sequence,
+            outcome,
+            content_type,
+            payload,
+            object: None,
+            receipt,
+            traceparent,
+            parent: None,
+        }
     }
 
     /// The result of a task that `parent` submitted.
@@ -78,6 +90,9 @@ impl TaskResult {
         set(name::CONTENT_TYPE, format_args!("{}", self.content_type));
         set(name::TASK, format_args!("{}", self.task));
         receipt_headers(&mut set, self.outcome, self.sequence, &self.receipt);
+        if let Some(object) = &self.object {
+            set(name::PAYLOAD, format_args!("{}", object.header()));
+        }
         if let Some(traceparent) = &self.traceparent {
             set(name::TRACEPARENT, format_args!("{traceparent}"));
         }
@@ -120,6 +135,7 @@ impl TaskResult {
             outcome: wanted(get(name::STATUS), name::STATUS)?,
             content_type: get(name::CONTENT_TYPE).unwrap_or_default().to_owned(),
             payload,
+            object: get(name::PAYLOAD).and_then(|value| PayloadName::from_header(value).ok()),
             receipt,
             traceparent: get(name::TRACEPARENT).map(str::to_owned),
             parent: get(name::PARENT).and_then(|parent| parent.parse().ok()),
@@ -286,11 +302,14 @@ mod tests {
         let result =
             TaskResult::new(task(), 17, Ending::Succeeded(output), receipt(), Some("00-1-2-01".to_owned()))
                 .with_parent("split/order-17".parse().ok());
+        let result = TaskResult { object: Some(PayloadName::output(7)), ..result };
         let mut headers = Vec::new();
         result.headers(|name, value| headers.push((name, value.to_string())));
         assert_eq!(header(&headers, "Saggar-Status"), Some("succeeded"));
         assert_eq!(header(&headers, "Saggar-Duration"), Some("1.234"));
         assert_eq!(header(&headers, "Saggar-Plugin"), Some("thumbnail@1.2.0"));
+        let object = header(&headers, "Saggar-Payload");
+        assert_eq!(object, Some("object:out-00000000000000000000000000000007"));
         let read = TaskResult::read(|name| header(&headers, name), result.payload.clone());
         assert_eq!(read, Ok(result));
     }

@@ -94,6 +94,8 @@ pub enum StoreKind {
     Blobs,
     /// Where long tasks had come.
     Checkpoints,
+    /// Payloads of tasks and results that are too large for a message.
+    Payloads,
 }
 
 impl StoreKind {
@@ -104,6 +106,7 @@ impl StoreKind {
             Self::Kv => "kv",
             Self::Blobs => "blobs",
             Self::Checkpoints => "checkpoints",
+            Self::Payloads => "payloads",
         }
     }
 }

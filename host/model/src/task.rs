@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::header::{HEADERS_MAX_BYTES, belongs_to_nats, belongs_to_saggar, is_hosts, name};
-use crate::{QueueName, Subjects, TaskId, TaskRef, TenantName, escape_and_cut, parse_duration};
+use crate::{PayloadName, QueueName, Subjects, TaskId, TaskRef, TenantName, escape_and_cut, parse_duration};
 
 /// How much of an offending text the reason repeats.
 const SHOWN_BYTES: usize = 256;
@@ -44,6 +44,8 @@ pub struct TaskHeaders {
     pub deadline: Option<SystemTime>,
     /// Also send the result there; inside the tenant's reply subjects.
     pub reply_to: Option<String>,
+    /// Where the payload lies, if it is too large for the message.
+    pub payload: Option<PayloadName>,
     /// Trace context, copied to the result.
     pub traceparent: Option<String>,
     /// Not to be run again while its result is kept.
@@ -117,11 +119,11 @@ impl TaskHeaders {
                 self.joins = Some(read_number(header, value)?);
                 self.visible.push((name::JOINS.to_owned(), value.to_owned()));
             } else if is(name::PAYLOAD) {
-                return Err(unusable(
-                    header,
-                    value,
-                    "asks for a payload in the object store, which is not served",
-                ));
+                let named = read_payload(value)?;
+                if self.payload.is_some_and(|other| other != named) {
+                    return Err(unusable(header, value, "is the second payload that the task names"));
+                }
+                self.payload = Some(named);
             }
             return Ok(());
         }
@@ -157,6 +159,17 @@ fn read_number(header: &str, value: &str) -> Result<u32, Invalid> {
     value.parse().map_err(|_| unusable(header, value, "is not a number"))
 }
 
+fn read_payload(value: &str) -> Result<PayloadName, Invalid> {
+    match PayloadName::from_header(value) {
+        Ok(name) if name.is_input() => Ok(name),
+        // The object goes with the end of the task that names it, and this one belongs to a result.
+        Ok(_) => {
+            Err(unusable(name::PAYLOAD, value, "is the output of another task; put its bytes once more"))
+        }
+        Err(error) => Err(unusable(name::PAYLOAD, value, &format!("names no payload: {}", error.rule))),
+    }
+}
+
 fn read_timeout(value: &str) -> Result<Duration, Invalid> {
     let timeout = parse_duration(value).map_err(|why| unusable(name::TIMEOUT, value, &why))?;
     if timeout.is_zero() {
@@ -186,6 +199,7 @@ mod tests {
             ("saggar-timeout", "90s"),
             ("SAGGAR-DEADLINE", "2030-01-31T12:00:00+01:00"),
             ("Saggar-Reply-To", "saggar.acme.reply.a"),
+            ("Saggar-payload", "object:in-00000000000000000000000000000007"),
             ("TraceParent", "00-1-2-01"),
         ])
         .unwrap();
@@ -193,6 +207,7 @@ mod tests {
         assert_eq!(headers.timeout, Some(Duration::from_secs(90)));
         assert_eq!(headers.deadline, Some("2030-01-31T11:00:00Z".parse::<jiff::Timestamp>().unwrap().into()));
         assert_eq!(headers.reply_to.as_deref(), Some("saggar.acme.reply.a"));
+        assert_eq!(headers.payload, Some(PayloadName::input(7)));
         assert_eq!(headers.traceparent.as_deref(), Some("00-1-2-01"));
     }
 
@@ -230,12 +245,21 @@ mod tests {
             ("Saggar-Group", "a.>/b"),
             ("Saggar-Depth", "-1"),
             ("Saggar-Joins", "many"),
+            ("Saggar-Payload", "in-00000000000000000000000000000007"),
+            ("Saggar-Payload", "object:out-00000000000000000000000000000007"),
         ] {
             let Invalid(reason) = read(&[(header, value)]).unwrap_err();
             assert!(reason.contains(header) && reason.contains(value), "{reason}");
         }
         let Invalid(reason) = read(&[("Saggar-Timeout", &"\u{1b}".repeat(5000))]).unwrap_err();
         assert!(reason.len() < 512 && !reason.contains('\u{1b}'), "{reason}");
+    }
+
+    #[test]
+    fn a_task_names_one_payload() {
+        let [one, other] = [7, 8].map(|number| PayloadName::input(number).header());
+        assert!(read(&[("Saggar-Payload", &one), ("saggar-payload", &one)]).is_ok());
+        assert!(read(&[("Saggar-Payload", &one), ("saggar-payload", &other)]).is_err());
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Quota {
     pub blobs: u64,
     /// Bytes of checkpoints.
     pub checkpoints: u64,
+    /// Bytes of payloads that are too large for a message.
+    pub payloads: u64,
 }
 
 impl Quota {
@@ -66,6 +68,7 @@ impl Default for Quota {
             kv: 64 << 20,
             blobs: 1 << 30,
             checkpoints: 256 << 20,
+            payloads: 1 << 30,
         }
     }
 }

@@ -10,6 +10,7 @@ use saggar_model::{Outcome, Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
 use crate::children;
+use crate::claim;
 use crate::contained::contained;
 use crate::settlement::{self, Records, Unsettled, persist};
 use crate::unit::Held;
@@ -78,6 +79,7 @@ impl Finishing {
             && headers.reply_to.is_none()
             && headers.group.is_none()
             && headers.joins.is_none()
+            && headers.payload.is_none()
             && !self.may_have_checkpoint()
     }
 
@@ -91,11 +93,17 @@ impl Finishing {
     async fn conclude(self, put: Put) {
         let Self { held, result, dead, state } = &self;
         let records = &held.lane.host.records;
-        let outcome = match &put {
-            Put::Stored => result.outcome,
-            Put::Refused(stored) => stored.outcome,
+        let ended = match &put {
+            Put::Stored => result,
+            Put::Refused(stored) => stored,
         };
-        match put {
+        let outcome = ended.outcome;
+        let needless = [
+            // Kept with a failure, which can be redriven.
+            held.task.headers.payload.filter(|_| !ended.outcome.is_failure()),
+            result.object.filter(|object| ended.object != Some(*object)),
+        ];
+        match &put {
             Put::Stored => {
                 if let Some(reply_to) = &held.task.headers.reply_to
                     && let Err(error) = records.results.forward(reply_to, result).await
@@ -113,6 +121,9 @@ impl Finishing {
                 }
             }
             Put::Refused(_) => held.lane.metrics.repeated(),
+        }
+        for payload in needless.iter().flatten() {
+            claim::forget(&held.lane, payload).await;
         }
         // Before the message goes: behind it the id may be another task's.
         if self.may_have_checkpoint() {

@@ -17,11 +17,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cancel::{self, RecentlyCancelled};
+use crate::claim::ClaimRoom;
 use crate::dispatch::Dispatcher;
 use crate::finish;
 use crate::leader;
 use crate::lease::Leases;
 use crate::metrics::Metrics;
+use crate::payload_requests;
 use crate::pump;
 use crate::roster::Roster;
 use crate::runner::Workshop;
@@ -110,6 +112,8 @@ pub(crate) struct Shared {
     pub(crate) leases: Leases,
     pub(crate) feed: Feed,
     pub(crate) stores: Stores,
+    /// Room for payloads out of the object store.
+    pub(crate) claims: ClaimRoom,
     pub(crate) metrics: Metrics,
     pub(crate) suspects: Suspects,
     pub(crate) cancelled: RecentlyCancelled,
@@ -202,6 +206,7 @@ impl Host {
             leases: Leases::default(),
             feed: Feed::start(Events::new(&nats)),
             stores: Stores::new(&nats, options.replicas),
+            claims: ClaimRoom::beside(options.memory),
             metrics: metrics.clone(),
             suspects: Suspects::new(),
             cancelled: RecentlyCancelled::default(),
@@ -223,6 +228,7 @@ impl Host {
             nats.clone(),
             options.name.clone(),
             provisioner,
+            shared.stores.clone(),
             metrics.clone(),
             shared.leaving.clone(),
         ));
@@ -233,6 +239,7 @@ impl Host {
             tokio::spawn(async move { leases.keep().await }),
             tokio::spawn(cancel::answer_requests(shared.clone())),
             tokio::spawn(cancel::heed(shared.clone())),
+            tokio::spawn(payload_requests::answer(shared.clone())),
             tokio::spawn(async move { clock.follow_clock().await }),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];

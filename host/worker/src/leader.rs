@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use saggar_jetstream::{Lease, Nats, Provisioner, TenantChange, Tenants};
+use saggar_jetstream::{Lease, Nats, Provisioner, Stores, TenantChange, Tenants};
 use saggar_model::{TenantName, TenantRecord};
 use tokio_util::sync::CancellationToken;
 
@@ -27,11 +27,12 @@ pub(crate) async fn lead(
     nats: Nats,
     host: String,
     provisioner: Provisioner,
+    stores: Stores,
     metrics: Metrics,
     stop: CancellationToken,
 ) {
     let tenants = Tenants::new(&nats);
-    let mender = Mender::new(&nats, &host, provisioner.clone(), metrics);
+    let mender = Mender::new(&nats, &host, provisioner.clone(), stores, metrics);
     let mut lease = Lease::campaign(&nats, &host);
     loop {
         tokio::select! {

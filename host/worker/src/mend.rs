@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use saggar_jetstream::{
     Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put, Reader,
-    RecordsError, Remains, RequestError, Results, States, Tenants,
+    RecordsError, Remains, RequestError, Results, States, Stores, Tenants,
 };
 use saggar_model::{
     DeadLetter, Ending, Failure, Outcome, Receipt, Sequence, Subjects, TaskId, TaskRef, TaskResult,
@@ -17,6 +17,7 @@ use saggar_model::{
 
 use crate::groups;
 use crate::metrics::{Mended, Metrics};
+use crate::payload_sweep::PayloadSweeps;
 use crate::settlement::{Unsettled, persist};
 
 /// How often all queues are looked at, when nothing has happened for a while. A task that is overlooked waits for half
@@ -43,12 +44,19 @@ pub(crate) struct Mender {
     /// The name that the records of given-up tasks show.
     host: String,
     provisioner: Provisioner,
+    stores: Stores,
     metrics: Metrics,
 }
 
 impl Mender {
-    pub(crate) fn new(nats: &Nats, host: &str, provisioner: Provisioner, metrics: Metrics) -> Self {
-        Self { nats: nats.clone(), host: host.to_owned(), provisioner, metrics }
+    pub(crate) fn new(
+        nats: &Nats,
+        host: &str,
+        provisioner: Provisioner,
+        stores: Stores,
+        metrics: Metrics,
+    ) -> Self {
+        Self { nats: nats.clone(), host: host.to_owned(), provisioner, stores, metrics }
     }
 
     /// Mends for ever, or until the connection is closed.
@@ -64,11 +72,12 @@ impl Mender {
             }
         };
         let looking = async {
+            let mut sweeps = PayloadSweeps::default();
             let mut connects = self.nats.connects();
             connects.mark_unchanged();
             let mut pause = ROUND_FIRST;
             loop {
-                if let Err(error) = self.look_round().await {
+                if let Err(error) = self.look_round(&mut sweeps).await {
                     tracing::debug!(%error, "not all queues could be looked at");
                 }
                 // A server that was killed may have forgotten that it removed a task, and remember that it was done. It
@@ -82,7 +91,7 @@ impl Mender {
         tokio::join!(listening, looking);
     }
 
-    async fn look_round(&self) -> Result<(), RequestError> {
+    async fn look_round(&self, sweeps: &mut PayloadSweeps) -> Result<(), RequestError> {
         let records: Vec<TenantRecord> = match Tenants::new(&self.nats).snapshot().await {
             Ok((entries, _)) => entries.into_iter().map(|entry| entry.record).collect(),
             Err(error) => {
@@ -118,6 +127,8 @@ impl Mender {
             }
         }
         groups::sweep(&self.nats, &self.metrics).await;
+        let tenants: Vec<_> = records.iter().map(|record| record.spec.name.clone()).collect();
+        sweeps.round(&self.stores, &tenants, &self.metrics).await;
         self.sweep_states().await
     }
 

@@ -119,6 +119,8 @@ pub struct Metrics {
     pub(crate) slots: Gauge,
     /// Tasks that this host moved out of their timers.
     pub(crate) timers: Counter,
+    /// Large payloads that nothing named any more.
+    pub(crate) payloads_swept: Counter,
     pub(crate) connected: Gauge,
     pub(crate) compile: Histogram,
 }
@@ -150,6 +152,7 @@ impl Metrics {
             running: Gauge::default(),
             slots: Gauge::default(),
             timers: Counter::default(),
+            payloads_swept: Counter::default(),
             connected: Gauge::default(),
             compile: run_times(),
         };
@@ -202,6 +205,11 @@ impl Metrics {
             "timers_moved",
             "Tasks that were moved from their timers into their queues",
             metrics.timers.clone(),
+        );
+        registry.register(
+            "payloads_swept",
+            "Large payloads that nothing named any more, removed",
+            metrics.payloads_swept.clone(),
         );
         registry.register(
             "nats_connected",

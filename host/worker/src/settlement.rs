@@ -12,11 +12,12 @@ use saggar_jetstream::{
     Children, DeadError, DeadLetters, DeadPut, Fault, Groups, ResultWriter, Results, States, Timers,
 };
 use saggar_model::{
-    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, Receipt, Settlement, Task, TaskRef,
-    TaskResult, settle,
+    DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, PayloadName, Receipt, Settlement, Task,
+    TaskRef, TaskResult, settle,
 };
 
 use crate::children;
+use crate::claim;
 use crate::finish::Finishing;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
@@ -55,6 +56,8 @@ pub(crate) struct Ended {
     pub(crate) past: Past,
     pub(crate) ending: Ending,
     pub(crate) receipt: Receipt,
+    /// Where the output lies, if it is too large for the result's message.
+    pub(crate) object: Option<PayloadName>,
 }
 
 /// A record could not be written, so that the message must not be acknowledged.
@@ -155,10 +158,11 @@ impl Ended {
 
     /// The result to be stored. `dead` is the dead letter that was stored for it.
     fn finishing(self, dead: Option<DeadPut>) -> Finishing {
-        let Self { held, past, ending, receipt } = self;
+        let Self { held, past, ending, receipt, object } = self;
         let traceparent = held.task.headers.traceparent.clone();
         let result = TaskResult::new(held.reference(), held.sequence(), ending, receipt, traceparent)
             .with_parent(held.task.headers.parent.clone());
+        let result = TaskResult { object, ..result };
         Finishing { held, state: past.revision, result, dead }
     }
 
@@ -264,6 +268,11 @@ pub(crate) async fn complete(
     }
     clear_checkpoint(lane, &stored.task).await;
     children::tell(lane, task, stored.outcome).await?;
+    if let Some(payload) = &task.headers.payload
+        && !stored.outcome.is_failure()
+    {
+        claim::forget(lane, payload).await;
+    }
     lease.delivery.ack().await.map_err(|_| Unsettled)?;
     forget(lane, lease, task).await;
     Ok(())

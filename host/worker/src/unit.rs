@@ -3,25 +3,27 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rand::Rng as _;
 use saggar_jetstream::Delivery;
 use saggar_model::{
-    CRASHES_MAX, Ending, EventKind, Failure, History, Incarnation, Invalid, Outcome, Passage, Receipt,
-    Sequence, Suspicion, Task, TaskHeaders, TaskId, TaskRef, trial, turn_after,
+    Ending, EventKind, Failure, History, Incarnation, Invalid, Outcome, Passage, Receipt, Sequence,
+    Suspicion, Task, TaskRef, trial, turn_after,
 };
 use saggar_sandbox::{Attempt, Plugin, Request, StopReason, Usage};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::claim::{self, Claimed};
 use crate::contained::contained;
 use crate::dispatch::Slot;
+use crate::intake::{read, runnable};
 use crate::lane::OpenLane;
 use crate::later::{self, Resumed};
 use crate::lease::{Lease, LeaseGuard};
 use crate::metrics::SuspectFate;
 use crate::recall::{self, Past, Recalled};
-use crate::runner::{Program, Runner};
+use crate::runner::Runner;
 use crate::settlement::{self, Ended, Unsettled};
 use crate::suspects::Turn;
 use crate::watcher::Watcher;
@@ -175,6 +177,17 @@ async fn stand_trial(
 
 async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>) {
     let mut turn = held.turn.take();
+    // Boxed, since few tasks have their payload elsewhere.
+    let claimed = match &held.task.headers.payload {
+        Some(_) => Box::pin(claim::input(&mut held, &past, invalid.as_ref())).await,
+        None => Claimed::Inline,
+    };
+    let (room, unclaimed) = match claimed {
+        Claimed::Inline => (None, None),
+        Claimed::Fetched(room) => (Some(room), None),
+        Claimed::Refused(failure) => (None, Some(failure)),
+        Claimed::Settled => return,
+    };
     let Held { lane, runner, task, .. } = &held;
     let published = past.history.passage.as_ref().map(Passage::published);
     let published = published.unwrap_or_else(|| held.lease().delivery.published());
@@ -194,7 +207,8 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         log_bytes: usage.log_bytes,
         host_calls: usage.host_calls,
     };
-    let (ending, receipt) = match runnable(runner, task, &past.history, invalid, now) {
+    let runnable = unclaimed.map_or_else(|| runnable(runner, task, &past.history, invalid, now), Err);
+    let (ending, receipt) = match runnable {
         Err(failure) => (Ending::Failed(failure), receipt(past.history.attempts, Usage::default())),
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
@@ -223,10 +237,21 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
             (as_it_was_told(&held, ending), receipt(attempt, usage))
         }
     };
+    let (ending, object) = if claim::is_too_large(lane, &ending) {
+        match Box::pin(claim::output(&held, ending)).await {
+            Ok(stored) => stored,
+            Err(unsettled) => return held.report_unsettled(unsettled),
+        }
+    } else {
+        (ending, None)
+    };
     lane.metrics.attempt(ending.outcome(), &receipt);
     report(task, &ending, &receipt);
     held.turn = turn;
-    Ended { held, past, ending, receipt }.settle().await;
+    if room.is_some() {
+        claim::let_go(&mut held);
+    }
+    Ended { held, past, ending, receipt, object }.settle().await;
 }
 
 /// Gives a task back that was never started, because the host leaves or is too busy.
@@ -250,58 +275,6 @@ async fn give_back_unrun(lane: &OpenLane, delivery: Delivery) {
     let history = past.history.unrun(lease.delivery.delivered(), &lane.host.name);
     // What cannot be written down is found out later: the delivery counts as one to a host that was lost.
     let _ = settlement::give_back(lane, lease, &task, &past, history, Duration::ZERO).await;
-}
-
-/// The task in a message, and what is wrong with it, if anything. A task that cannot be understood still has a name.
-/// One out of a timer may have a name that the host made.
-fn read(lane: &OpenLane, lease: &Lease, from_timer: bool) -> (Task, Option<Invalid>) {
-    let delivery = &lease.delivery;
-    let made = || TaskId::from_sequence(lane.source.stream_created_ms(), delivery.stream_sequence());
-    let (id, bad_id) = match lane.subjects.task_id(&lane.queue, delivery.subject()) {
-        Ok(Some(id)) => (id, None),
-        Ok(None) => (made(), None),
-        Err(error) => match lane.subjects.made_id(&lane.queue, delivery.subject()) {
-            Some(id) if from_timer => (id, None),
-            _ => (made(), Some(Invalid(error.to_string()))),
-        },
-    };
-    let (headers, bad_header) = match TaskHeaders::read(&lane.subjects, delivery.headers()) {
-        Ok(headers) => (headers, None),
-        Err(invalid) => (TaskHeaders::default(), Some(invalid)),
-    };
-    let payload = delivery.payload().clone();
-    let task = Task { tenant: lane.tenant.clone(), queue: lane.queue.clone(), id, payload, headers };
-    (task, bad_id.or(bad_header))
-}
-
-/// The plugin to run a task with, or why it is not run at all.
-fn runnable<'a>(
-    runner: &'a Runner,
-    task: &Task,
-    history: &History,
-    invalid: Option<Invalid>,
-    now: SystemTime,
-) -> Result<&'a Plugin, Failure> {
-    if history.suspicion() == Suspicion::Guilty {
-        let reason = format!(
-            "{CRASHES_MAX} hosts were lost while each ran this task with no other suspect beside it, so that no host \
-             runs it again"
-        );
-        return Err(Failure::new(Outcome::HostError, &reason));
-    }
-    if let Some(Invalid(reason)) = invalid {
-        return Err(Failure::new(Outcome::Invalid, &reason));
-    }
-    if task.headers.has_expired(now) {
-        return Err(Failure::new(Outcome::Expired, "its deadline passed before it was started"));
-    }
-    match &runner.program {
-        Program::Ready(plugin) => Ok(plugin),
-        Program::Refused(reason) | Program::Untrusted(reason) => {
-            let plugin = &runner.spec.plugin;
-            Err(Failure::new(Outcome::Invalid, &format!("plugin {plugin} cannot be run: {reason}")))
-        }
-    }
 }
 
 /// Runs an attempt. `origin` is the place of the task's first message.

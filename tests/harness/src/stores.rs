@@ -16,6 +16,7 @@ pub const QUOTA: Quota = Quota {
     results: 64 << 20,
     dead: 4 << 20,
     checkpoints: Quota::STORE_MIN,
+    payloads: Quota::STORE_MIN,
     kv: Quota::STORE_MIN,
     blobs: Quota::STORE_MIN,
 };

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
+use crate::claim;
 use crate::commands::dead_letter;
 use crate::confirm::confirm;
 use crate::connection::{self, TenantFlag};
@@ -144,6 +145,7 @@ pub async fn execute(
         Command::Ls { queue, limit } => list(&nats, &tenant, queue.as_ref(), limit, console).await,
         Command::Show { task } => {
             let dead = get(&nats, &tenant, &task).await?;
+            let dead = claim::whole_dead(&nats, &tenant, dead, console).await?;
             dead_letter::write(console, &tenant, &task.to_string(), &dead)?;
             Ok(Exit::Success)
         }

@@ -126,7 +126,7 @@ async fn of_nats(
     }
     let promised = records.iter().map(|record| {
         let quota = &record.spec.quota;
-        quota.bytes + quota.results + quota.dead + quota.kv + quota.blobs
+        quota.bytes + quota.results + quota.dead + quota.kv + quota.blobs + quota.checkpoints + quota.payloads
     });
     let (publish, subscribe) = nats.rules().await.unwrap_or((Rules::default(), Rules::default()));
     let live = match Hosts::new(nats).list().await {

@@ -8,6 +8,7 @@ use owo_colors::Style;
 use saggar_jetstream::{Expected, Nats, Schedules, SchedulesError, StoredSchedule};
 use saggar_model::{
     CatchUp, Overlap, QueueName, Schedule, ScheduleName, TaskRef, TenantName, escape, format_bytes,
+    header_name,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -183,6 +184,13 @@ fn schedule(add: Add) -> Result<Schedule, Failure> {
     schedule.decide_until(now);
     schedule.check(now).map_err(|error| Failure::new(Kind::Usage, error))?;
     saggar_jetstream::check_headers(&schedule.headers)?;
+    if schedule.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(header_name::PAYLOAD)) {
+        // It goes with the first of the tasks.
+        return Err(Failure::new(
+            Kind::Usage,
+            "a payload in the object store belongs to one task, not to many",
+        ));
+    }
     Ok(schedule)
 }
 

@@ -8,6 +8,7 @@ use saggar_model::{TaskRef, TenantName, format_bytes, format_duration, parse_dur
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
+use crate::claim;
 use crate::commands::{task_cancel, task_list, task_logs, task_submit};
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
@@ -97,7 +98,7 @@ pub async fn execute(
                 console.note(format!("{task} is not in its queue; waiting for a result all the same"));
             }
             let stored = wait(&nats, &tenant, &task, timeout).await?;
-            report::write(console, &tenant, &stored.result, Stderr::Unseen)
+            show(&nats, &tenant, stored, console).await
         }
         Command::Cancel { tasks } => {
             let nats = connection::connect(flags, console).await?;
@@ -116,7 +117,7 @@ pub async fn execute(
 
 async fn get(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console) -> Result<Exit, Failure> {
     if let Some(stored) = result(nats, tenant, task).await? {
-        return report::write(console, tenant, &stored.result, Stderr::Unseen);
+        return show(nats, tenant, stored, console).await;
     }
     if let Some((state, waiting)) = state(nats, tenant, task).await? {
         let name = state_name(state);
@@ -140,9 +141,23 @@ async fn get(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console)
     }
     // It may have ended between the questions.
     match result(nats, tenant, task).await? {
-        Some(stored) => report::write(console, tenant, &stored.result, Stderr::Unseen),
+        Some(stored) => show(nats, tenant, stored, console).await,
         None => Err(missing(tenant, task)),
     }
+}
+
+/// Writes what became of a task, with its output wherever that lies.
+///
+/// # Errors
+/// The output cannot be had, or standard output cannot be written.
+pub async fn show(
+    nats: &Nats,
+    tenant: &TenantName,
+    stored: StoredResult,
+    console: Console,
+) -> Result<Exit, Failure> {
+    let result = claim::whole(nats, tenant, stored.result).await?;
+    report::write(console, tenant, &result, Stderr::Unseen)
 }
 
 /// Waits for a task's result.

@@ -4,19 +4,19 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use saggar_jetstream::{Nats, NewTask, PublishError, Published, Tasks, Timers};
-use saggar_model::{QueueName, TaskId, TaskRef, TenantName, header_name, parse_duration};
+use saggar_model::{PayloadName, QueueName, TaskId, TaskRef, TenantName, header_name, parse_duration};
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
+use crate::claim::{self, Carried};
 use crate::commands::task;
 use crate::connection;
 use crate::console::Console;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Kind};
 use crate::header::{Header, with_content_type};
 use crate::later;
 use crate::moment::rfc3339;
-use crate::payload;
-use crate::report::{self, Stderr};
+use crate::payload::Source;
 use crate::unique;
 
 /// The arguments of `saggar task submit`.
@@ -120,7 +120,9 @@ pub async fn execute(
     tenant: &TenantName,
     console: Console,
 ) -> Result<Exit, Failure> {
-    let mut task = new_task(&submit)?;
+    let source = source(&submit)?;
+    let mut task = new_task(&submit);
+    saggar_jetstream::check_headers(&task.headers)?;
     let nats = connection::connect(flags, console).await?;
     if let (Some(key), Some(window)) = (&submit.unique_key, submit.unique_for) {
         task.id = Some(unique::id(&nats, tenant, &submit.queue, key, window).await?);
@@ -129,19 +131,31 @@ pub async fn execute(
         // Whoever has no stream yet has no clock yet, and will be told so.
         nats.look_at_clock().await.ok();
     }
-    match later::due(submit.after, submit.at, nats.now()) {
-        None => now(&nats, tenant, submit, task, console).await,
-        Some(due) => delayed(&nats, tenant, submit, task, due, console).await,
+    let due = later::due(submit.after, submit.at, nats.now());
+    let mut object = None;
+    match claim::put(&nats, tenant, source, &task.headers).await? {
+        Carried::Inline(payload) => task.payload = payload,
+        Carried::Object(name) => {
+            task.headers.push((header_name::PAYLOAD.to_owned(), name.header()));
+            object = Some(name);
+        }
+    }
+    match due {
+        None => now(&nats, tenant, submit, task, object, console).await,
+        Some(due) => delayed(&nats, tenant, submit, task, due, object, console).await,
     }
 }
 
-fn new_task(submit: &Arguments) -> Result<NewTask, Failure> {
-    let payload = match (&submit.payload, &submit.file) {
-        (Some(dash), _) if dash == "-" => payload::read_standard_input()?,
-        (Some(text), _) => text.clone().into(),
-        (None, Some(file)) => payload::read(file)?,
-        (None, None) => bytes::Bytes::new(),
-    };
+fn source(submit: &Arguments) -> Result<Source, Failure> {
+    match (&submit.payload, &submit.file) {
+        (Some(dash), _) if dash == "-" => Ok(Source::StandardInput),
+        (Some(text), _) => Ok(Source::Text(text.clone().into())),
+        (None, Some(file)) => Source::open(file),
+        (None, None) => Ok(Source::Text(bytes::Bytes::new())),
+    }
+}
+
+fn new_task(submit: &Arguments) -> NewTask {
     let mut headers = with_content_type(submit.content_type.as_deref(), &submit.headers);
     let once = submit.once || submit.unique_key.is_some();
     let own = [
@@ -150,13 +164,22 @@ fn new_task(submit: &Arguments) -> Result<NewTask, Failure> {
         (header_name::DEADLINE, submit.deadline.map(|deadline| deadline.to_string())),
     ];
     headers.extend(own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
-    Ok(NewTask {
+    NewTask {
         id: submit.id.clone(),
-        payload,
+        payload: bytes::Bytes::new(),
         headers,
         message_id: submit.message_id.clone(),
         unique: submit.unique || submit.unique_key.is_some(),
-    })
+    }
+}
+
+/// Removes a payload that was put for a task which surely was not published.
+async fn take_back(nats: &Nats, tenant: &TenantName, object: Option<PayloadName>, failure: &Failure) {
+    match (object, failure.kind) {
+        // It may have been published.
+        (_, Kind::Unavailable | Kind::TimedOut) | (None, _) => {}
+        (Some(name), _) => claim::remove(nats, tenant, name).await,
+    }
 }
 
 async fn now(
@@ -164,11 +187,21 @@ async fn now(
     tenant: &TenantName,
     submit: Arguments,
     task: NewTask,
+    object: Option<PayloadName>,
     console: Console,
 ) -> Result<Exit, Failure> {
-    let Published { id, sequence, duplicate } = publish(nats, tenant, &submit.queue, task).await?;
+    let Published { id, sequence, duplicate } = match publish(nats, tenant, &submit.queue, task).await {
+        Ok(published) => published,
+        Err(failure) => {
+            take_back(nats, tenant, object, &failure).await;
+            return Err(failure);
+        }
+    };
     let task = TaskRef { queue: submit.queue, id };
     if duplicate {
+        if let Some(name) = object {
+            claim::remove(nats, tenant, name).await;
+        }
         console.note("a task with this message id was published before; this one was dropped");
     }
     if submit.wait {
@@ -176,7 +209,7 @@ async fn now(
         if stored.result.sequence != sequence {
             console.note(format!("{task} has a result already, of an earlier task; that is the one shown"));
         }
-        return report::write(console, tenant, &stored.result, Stderr::Unseen);
+        return task::show(nats, tenant, stored, console).await;
     }
     let data = json!({
         "task": task.to_string(), "tenant": tenant, "queue": task.queue, "sequence": sequence, "duplicate": duplicate,
@@ -191,15 +224,27 @@ async fn delayed(
     submit: Arguments,
     task: NewTask,
     due: SystemTime,
+    object: Option<PayloadName>,
     console: Console,
 ) -> Result<Exit, Failure> {
-    connection::queues(nats, tenant, Some(&submit.queue)).await?;
-    let timer = later::timer(&submit.queue, task, due)?;
-    let task = TaskRef { queue: submit.queue, id: timer.id.clone() };
-    Timers::new(nats).put(tenant, timer).await?;
+    let setting = async {
+        connection::queues(nats, tenant, Some(&submit.queue)).await?;
+        let timer = later::timer(&submit.queue, task, due)?;
+        let id = timer.id.clone();
+        Timers::new(nats).put(tenant, timer).await?;
+        Ok(id)
+    };
+    let id = match setting.await {
+        Ok(id) => id,
+        Err(failure) => {
+            take_back(nats, tenant, object, &failure).await;
+            return Err(failure);
+        }
+    };
+    let task = TaskRef { queue: submit.queue, id };
     if submit.wait {
         let stored = task::wait(nats, tenant, &task, submit.wait_timeout).await?;
-        return report::write(console, tenant, &stored.result, Stderr::Unseen);
+        return task::show(nats, tenant, stored, console).await;
     }
     let data = json!({
         "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": task::DELAYED, "due_at": rfc3339(due),

@@ -8,7 +8,7 @@ use saggar_model::{CHUNK_BYTES, StoreError, StoreKey, StoreName};
 use sha2::{Digest as _, Sha256};
 
 use super::Blobs;
-use super::meta::Meta;
+use super::meta::{Meta, Place};
 use crate::direct::expected;
 use crate::stores::within;
 
@@ -48,8 +48,12 @@ impl Blobs {
         if start > end {
             return Err(StoreError::BadRange);
         }
-        let place = self.place(container, Some(object));
-        let meta = within(self.meta(&place)).await?.ok_or(StoreError::NotFound("object"))?;
+        self.open(&self.place(container, Some(object)), start, end).await
+    }
+
+    /// Opens the object at this place.
+    pub(super) async fn open(&self, place: &Place, start: u64, end: u64) -> Result<Download, StoreError> {
+        let meta = within(self.meta(place)).await?.ok_or(StoreError::NotFound("object"))?;
         let to = end.saturating_add(1).min(meta.size);
         Ok(Download {
             blobs: self.clone(),

@@ -1,13 +1,14 @@
 //! What is known about an object, in the format of NATS' object stores.
 
-use std::time::SystemTime;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_ROLLUP};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE;
 use bytes::Bytes;
-use saggar_model::ObjectFacts;
+use saggar_model::{Digest, ObjectFacts};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -15,6 +16,9 @@ use crate::headers::Headers;
 
 /// What digests begin with.
 const DIGEST: &str = "SHA-256=";
+
+/// For how many seconds a message is kept.
+const TTL: &str = "Nats-TTL";
 
 /// Where what is known about an object lies.
 #[derive(Debug, Clone)]
@@ -37,6 +41,9 @@ pub(super) struct Meta {
     pub(super) chunks: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<String>,
+    /// What whoever stored it says about it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) metadata: BTreeMap<String, String>,
     /// Other clients leave a mark where they remove an object.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) deleted: bool,
@@ -73,6 +80,7 @@ impl Meta {
             size,
             chunks,
             digest: Some(written(digest)),
+            metadata: BTreeMap::new(),
             deleted: false,
             revision: 0,
             written_at: SystemTime::now(),
@@ -93,11 +101,12 @@ impl Meta {
         serde_json::to_vec(self).expect("texts and numbers can be written").into()
     }
 
-    /// What makes it take the place of one revision and of no other.
-    pub(super) fn headers(replaced: u64) -> HeaderMap {
+    /// What makes it take the place of one revision and of no other, and end by itself, if it is to.
+    pub(super) fn headers(replaced: u64, ttl: Option<Duration>) -> HeaderMap {
         let mut headers = Headers::new();
         headers.set_number(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, replaced);
         headers.set_name(NATS_ROLLUP, "sub".to_owned());
+        set_ttl(&mut headers, ttl);
         headers.into_map()
     }
 
@@ -105,9 +114,22 @@ impl Meta {
         ObjectFacts { size: self.size, created_at: self.written_at }
     }
 
+    /// The digest of its content, if it is written in the way of object stores.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        let digest = self.digest.as_deref()?.strip_prefix(DIGEST)?;
+        Some(Digest::from_bytes(URL_SAFE.decode(digest).ok()?.try_into().ok()?))
+    }
+
     /// Whether content of this digest is its content.
     pub(super) fn matches(&self, digest: Sha256) -> bool {
         self.digest.as_ref().is_none_or(|expected| *expected == written(digest))
+    }
+}
+
+/// Has a message end by itself, if it is to.
+pub(super) fn set_ttl(headers: &mut Headers, ttl: Option<Duration>) {
+    if let Some(ttl) = ttl {
+        headers.set(TTL, ttl.as_secs().max(1).to_string());
     }
 }
 
@@ -125,6 +147,14 @@ mod tests {
 
     /// What a line of the protocol may have, less what stands beside the subject: the verb, whom to answer, sizes.
     const SUBJECT_MAX_BYTES: usize = 4096 - 512;
+
+    #[test]
+    fn a_digest_reads_back() {
+        let place = Place::new("store", "a".to_owned());
+        let meta = Meta::new("store", &place, "n".to_owned(), 1, 1, Sha256::new().chain_update(b"x"));
+        assert_eq!(meta.digest(), Some(Digest::of(b"x")));
+        assert!(meta.matches(Sha256::new().chain_update(b"x")) && !meta.matches(Sha256::new()));
+    }
 
     #[test]
     fn attack_63_the_longest_names_fit_into_a_line_of_the_protocol() {

@@ -1,6 +1,7 @@
 //! An object on its way in, chunk by chunk. It has no name before it is whole, so that nobody ever sees a part of it;
 //! one that is given up is removed, by this host or, if this host is lost, by whoever finds the store full.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -8,9 +9,10 @@ use saggar_model::{STORE_TRIES_MAX, StoreError, StoreKey, StoreName};
 use sha2::{Digest as _, Sha256};
 
 use super::Blobs;
-use super::meta::Meta;
+use super::meta::{Meta, Place, set_ttl};
 use super::sweep::LEFT_AFTER;
 use crate::api::RequestError;
+use crate::headers::Headers;
 use crate::stores::within;
 
 /// How long an upload may stand still. What stands still for twice as long is taken for left behind.
@@ -28,6 +30,8 @@ pub struct Upload {
     last: Instant,
     /// There is content that no object has.
     loose: bool,
+    /// How long the object is kept, if it is to end by itself.
+    ttl: Option<Duration>,
 }
 
 impl Blobs {
@@ -42,7 +46,15 @@ impl Blobs {
             chunks: 0,
             last: Instant::now(),
             loose: false,
+            ttl: None,
         }
+    }
+
+    /// Begins to store an object that ends by itself, in a store whose messages can.
+    pub(super) fn upload_for(&self, ttl: Duration) -> Upload {
+        let mut upload = self.upload();
+        upload.ttl = Some(ttl);
+        upload
     }
 }
 
@@ -74,21 +86,31 @@ impl Upload {
     /// # Errors
     /// [`StoreError::Full`] if the quota has no room for its description. After [`StoreError::Unavailable`] it may be
     /// an object or not.
-    pub async fn finish(mut self, container: &StoreName, object: &StoreKey) -> Result<(), StoreError> {
+    pub async fn finish(self, container: &StoreName, object: &StoreKey) -> Result<(), StoreError> {
+        let place = self.blobs.place(container, Some(object));
+        self.finish_at(place, BTreeMap::new()).await
+    }
+
+    /// Makes it the object at this place, about which so much is said.
+    pub(super) async fn finish_at(
+        mut self,
+        place: Place,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<(), StoreError> {
         if self.last.elapsed() > STANDS_STILL_MAX {
             return Err(StoreError::Changed);
         }
         let blobs = self.blobs.clone();
-        let place = blobs.place(container, Some(object));
         let nuid = if self.chunks == 0 { String::new() } else { self.nuid.clone() };
-        let meta = Meta::new(&blobs.name, &place, nuid, self.size, self.chunks, self.digest.clone());
+        let mut meta = Meta::new(&blobs.name, &place, nuid, self.size, self.chunks, self.digest.clone());
+        meta.metadata = metadata;
         within(async {
             for _ in 0..STORE_TRIES_MAX {
                 let replaced = blobs.place_taken_by(&place).await?;
                 let revision = replaced.as_ref().map_or(0, |replaced| replaced.revision);
                 // From here on it may be an object's content, also if this call ends before the answer comes.
                 self.loose = false;
-                match blobs.write_meta(&meta, &place, revision).await {
+                match blobs.write_meta(&meta, &place, revision, self.ttl).await {
                     Ok(()) => {
                         return match replaced.filter(|old| old.nuid != self.nuid) {
                             Some(old) => blobs.purge(&old.nuid).await,
@@ -112,7 +134,12 @@ impl Upload {
     async fn store(&self, chunk: Bytes) -> Result<(), StoreError> {
         const DOING: &str = "storing content";
         let (blobs, subject) = (&self.blobs, self.blobs.chunks(&self.nuid));
-        let store = |chunk| blobs.stores.nats().store(DOING, subject.clone(), None, chunk);
+        let headers = self.ttl.map(|ttl| {
+            let mut headers = Headers::new();
+            set_ttl(&mut headers, Some(ttl));
+            headers.into_map()
+        });
+        let store = |chunk| blobs.stores.nats().store(DOING, subject.clone(), headers.clone(), chunk);
         let stored = match store(chunk.clone()).await {
             Err(RequestError::NoResponders { .. }) => {
                 blobs.stores.make(&blobs.tenant, blobs.kind).await?;

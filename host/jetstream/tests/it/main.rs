@@ -7,6 +7,7 @@ mod dead;
 mod hosts;
 mod kv;
 mod leases;
+mod payloads;
 mod plugins;
 mod provision;
 mod publish;

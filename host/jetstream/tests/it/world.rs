@@ -102,6 +102,7 @@ pub fn record(queues: &[(&str, u32)]) -> TenantRecord {
             name: acme(),
             weight: 1,
             quota: Quota {
+                payloads: 64 << 20,
                 tasks: 1000,
                 bytes: 64 << 20,
                 results: 64 << 20,

@@ -56,12 +56,13 @@ fn read_quota(mut section: Section) -> Quota {
     let kv = size("kv", default.kv, Quota::STORE_MIN);
     let blobs = size("blobs", default.blobs, Quota::STORE_MIN);
     let checkpoints = size("checkpoints", default.checkpoints, Quota::STORE_MIN);
+    let payloads = size("payloads", default.payloads, Quota::STORE_MIN);
     let tasks = section.or("tasks", default.tasks);
     if tasks == 0 || i64::try_from(tasks).is_err() {
         section.problem("tasks", "must be from 1 to 2^63 - 1");
     }
     section.finish();
-    Quota { tasks, bytes, results, dead, kv, blobs, checkpoints }
+    Quota { tasks, bytes, results, dead, kv, blobs, checkpoints, payloads }
 }
 
 fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<QueueName, QueueSpec>) {
@@ -179,7 +180,7 @@ mod tests {
 [tenant]
 name = "acme"
 weight = 1
-quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB", kv = "64MiB", blobs = "1GiB", checkpoints = "256MiB" }
+quota = { tasks = 100_000, bytes = "1GiB", results = "1GiB", dead = "256MiB", kv = "64MiB", blobs = "1GiB", checkpoints = "256MiB", payloads = "1GiB" }
 
 [[queue]]
 name = "thumbnail"
