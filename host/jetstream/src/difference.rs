@@ -139,7 +139,7 @@ pub(crate) fn stream_made_equal(mut found: Config, wanted: &Config) -> Config {
     found.deny_delete = wanted.deny_delete;
     found.sources = None;
     found.republish = None;
-    found.subject_transform = wanted.subject_transform.clone();
+    found.subject_transform.clone_from(&wanted.subject_transform);
     if !wanted.duplicate_window.is_zero() {
         found.duplicate_window = wanted.duplicate_window;
     }
