@@ -77,7 +77,7 @@ pub use kv::Kv;
 pub use layout::{ACK_WAIT, DUPLICATE_WINDOW, HOST_TTL, PAYLOAD_RESERVE, task_max_bytes};
 pub use lease::Lease;
 pub use local_server::{LocalServer, LocalServerError, StartOptions};
-pub use overlooked::{OVERLOOKED_FOR, Overlooked};
+pub use overlooked::{OVERLOOKED_FOR, Overlooked, Reader};
 pub use plugins::{Declared, PluginInfo, Plugins, PluginsError, Pushed};
 pub use provision::{Dangerous, ProvisionError, Provisioner};
 pub use pull::{GUARD, Pull, PullError, PullMode, QueueDepth, TaskQueue};

@@ -1,28 +1,61 @@
-//! Tasks that lie in a queue and that JetStream will never deliver: what a consumer that was changed or restored by
-//! hand has left behind.
+//! Tasks that lie in a queue, or are due, and that JetStream will never deliver: what a consumer has left behind that was
+//! changed or restored by hand, or whose server was killed.
 //!
 //! A consumer only goes forward. A task before everything that it has delivered and heard of is lost to it; so is any
 //! task in a queue of which it says that nothing waits and nothing runs. Making it anew delivers them, and once more
 //! whatever runs at that moment: its result counts once.
 
+use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::Info;
 use saggar_model::{QueueName, Sequence, Subjects, TenantName, TenantRecord};
 
 use crate::api::RequestError;
+use crate::layout::PUMP;
 use crate::provision::{ProvisionError, Provisioner};
 use crate::{Nats, layout};
 
 /// How long a task that is being acknowledged at this moment may still lie there, in a cluster that is busy.
 pub const OVERLOOKED_FOR: Duration = Duration::from_secs(10);
 
+/// Who goes through one of a tenant's streams, and can have passed something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Reader {
+    /// The consumer of a queue.
+    Queue(QueueName),
+    /// The consumer of what is due.
+    Pump,
+}
+
+impl Reader {
+    /// The stream, the consumer and its filter.
+    fn place(&self, subjects: &Subjects) -> (String, &str, String) {
+        match self {
+            Self::Queue(queue) => (subjects.tasks_stream(), queue.as_str(), subjects.stored_tasks(queue)),
+            Self::Pump => {
+                let [_, due] = subjects.timers();
+                (subjects.timers_stream(), PUMP, due)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Queue(queue) => write!(f, "queue {queue}"),
+            Self::Pump => f.write_str("timers"),
+        }
+    }
+}
+
 /// A task that its consumer has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overlooked {
-    /// Its place in the tenant's stream.
+    /// Its place in the stream.
     pub sequence: Sequence,
-    /// Tasks of the queue that run, and would be delivered once more if the consumer were made anew.
+    /// Tasks that are delivered, and would be delivered once more if the consumer were made anew.
     pub running: u64,
 }
 
@@ -51,25 +84,24 @@ impl Stand {
 }
 
 impl Nats {
-    /// The oldest task of a queue, if it looks as if its consumer had passed it. What looks so twice, for longer than
+    /// The oldest task of those that somebody reads, if it looks as if its consumer had passed it. What looks so twice, for longer than
     /// [`OVERLOOKED_FOR`], is so.
     ///
     /// # Errors
-    /// NATS does not answer. A queue that is not there overlooks nothing.
+    /// NATS does not answer. Who is not there overlooks nothing.
     pub async fn overlooked(
         &self,
         tenant: &TenantName,
-        queue: &QueueName,
+        reader: &Reader,
     ) -> Result<Option<Overlooked>, RequestError> {
         const DOING: &str = "looking for tasks that are not delivered";
-        let subjects = Subjects::of(tenant);
-        let stream = subjects.tasks_stream();
-        let stand = match self.consumer_info(&stream, queue.as_str()).await {
+        let (stream, consumer, filter) = reader.place(&Subjects::of(tenant));
+        let stand = match self.consumer_info(&stream, consumer).await {
             Ok(info) => Stand::of(&info),
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let oldest = self.scan(DOING, &stream, &subjects.stored_tasks(queue), 0, 1).await?;
+        let oldest = self.scan(DOING, &stream, &filter, 0, 1).await?;
         let oldest = oldest.first().map(|kept| kept.sequence);
         let Some(sequence) = oldest.filter(|oldest| stand.overlooks(*oldest)) else { return Ok(None) };
         // A replica that lags behind may still have what was acknowledged long ago.
@@ -79,15 +111,22 @@ impl Nats {
 }
 
 impl Provisioner {
-    /// Makes a queue's consumer anew, so that it delivers every task of the queue.
+    /// Makes a consumer anew, so that it delivers every task that lies there.
     ///
     /// # Errors
     /// The server refuses or does not answer. The consumer may be gone then, until [`Provisioner::ensure_tenant`].
-    pub async fn rebind_queue(&self, record: &TenantRecord, queue: &QueueName) -> Result<(), ProvisionError> {
-        let Some(spec) = record.spec.queues.get(queue) else { return Ok(()) };
-        let stream = Subjects::of(&record.spec.name).tasks_stream();
-        self.remove_consumer(&stream, queue.as_str()).await?;
-        self.ensure_consumer(&stream, &layout::queue_consumer(record, queue, spec)).await
+    pub async fn rebind(&self, record: &TenantRecord, reader: &Reader) -> Result<(), ProvisionError> {
+        let tenant = &record.spec.name;
+        let wanted = match reader {
+            Reader::Pump => layout::pump_consumer(tenant),
+            Reader::Queue(queue) => match record.spec.queues.get(queue) {
+                Some(spec) => layout::queue_consumer(record, queue, spec),
+                None => return Ok(()),
+            },
+        };
+        let (stream, consumer, _) = reader.place(&Subjects::of(tenant));
+        self.remove_consumer(&stream, consumer).await?;
+        self.ensure_consumer(&stream, &wanted).await
     }
 }
 

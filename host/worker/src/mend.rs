@@ -7,21 +7,25 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use saggar_jetstream::{
-    Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put,
+    Advisories, Advisory, DeadError, DeadLetters, GivenUp, Nats, OVERLOOKED_FOR, Provisioner, Put, Reader,
     RecordsError, Remains, RequestError, Results, States, Tenants,
 };
 use saggar_model::{
-    DeadLetter, Ending, Failure, Outcome, QueueName, Receipt, Sequence, Subjects, TaskId, TaskRef,
-    TaskResult, TenantName, TenantRecord, header_name,
+    DeadLetter, Ending, Failure, Outcome, Receipt, Sequence, Subjects, TaskId, TaskRef, TaskResult,
+    TenantRecord, header_name,
 };
 
 use crate::groups;
 use crate::metrics::{Mended, Metrics};
 use crate::settlement::{Unsettled, persist};
 
-/// How often all queues are looked at, and whenever the connection was lost and is back. A task that is overlooked waits for half of it on average, and a thousand
+/// How often all queues are looked at, when nothing has happened for a while. A task that is overlooked waits for half of it on average, and a thousand
 /// queues cost ten requests a second.
 const ROUND: Duration = Duration::from_mins(5);
+
+/// How soon after the first look, which is when this host begins to lead and when its connection is back, follows the
+/// second; each further one after twice the time, up to [`ROUND`].
+const ROUND_FIRST: Duration = Duration::from_secs(30);
 
 /// How often a queue in which tasks run is looked at again before its consumer is made anew all the same: whatever
 /// runs then is delivered once more.
@@ -60,18 +64,18 @@ impl Mender {
             }
         };
         let looking = async {
-            let mut round = tokio::time::interval(ROUND);
-            round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             let mut connects = self.nats.connects();
             connects.mark_unchanged();
+            let mut pause = ROUND_FIRST;
             loop {
-                // A server that was killed may have forgotten that a task was removed, and remember that it was done.
-                tokio::select! {
-                    _ = round.tick() => {}
-                    Ok(()) = connects.changed() => {}
-                }
                 if let Err(error) = self.look_round().await {
                     tracing::debug!(%error, "not all queues could be looked at");
+                }
+                // A server that was killed may have forgotten that it removed a task, and remember that it was done. It
+                // shows when the tasks have passed that were under way.
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => pause = (pause * 2).min(ROUND),
+                    Ok(()) = connects.changed() => pause = ROUND_FIRST,
                 }
             }
         };
@@ -87,9 +91,10 @@ impl Mender {
             }
         };
         let mut seen = HashMap::new();
-        for (tenant, queue, _) in queues(&records) {
-            if let Some(found) = self.nats.overlooked(tenant, queue).await? {
-                seen.insert((tenant, queue), found.sequence);
+        for (reader, record) in readers(&records) {
+            let tenant = &record.spec.name;
+            if let Some(found) = self.nats.overlooked(tenant, &reader).await? {
+                seen.insert((tenant, reader), found.sequence);
             }
         }
         for look in 1..=LOOKS_WHILE_RUNNING {
@@ -97,17 +102,18 @@ impl Mender {
                 break;
             }
             tokio::time::sleep(OVERLOOKED_FOR).await;
-            for (tenant, queue, record) in queues(&records) {
-                let Some(sequence) = seen.get(&(tenant, queue)).copied() else { continue };
-                match self.nats.overlooked(tenant, queue).await? {
+            for (reader, record) in readers(&records) {
+                let place = (&record.spec.name, reader);
+                let Some(sequence) = seen.get(&place).copied() else { continue };
+                match self.nats.overlooked(place.0, &place.1).await? {
                     Some(found) if found.sequence == sequence => {
                         if found.running == 0 || look == LOOKS_WHILE_RUNNING {
-                            self.rebind(record, queue, sequence).await;
-                            seen.remove(&(tenant, queue));
+                            self.rebind(record, &place.1, sequence).await;
+                            seen.remove(&place);
                         }
                     }
                     // It was acknowledged just then.
-                    _ => drop(seen.remove(&(tenant, queue))),
+                    _ => drop(seen.remove(&place)),
                 }
             }
         }
@@ -115,13 +121,13 @@ impl Mender {
         self.sweep_states().await
     }
 
-    async fn rebind(&self, record: &TenantRecord, queue: &QueueName, sequence: Sequence) {
+    async fn rebind(&self, record: &TenantRecord, reader: &Reader, sequence: Sequence) {
         let tenant = &record.spec.name;
-        tracing::error!(%tenant, %queue, sequence,
-            "tasks lie in the queue that its consumer has passed; it is made anew");
-        match self.provisioner.rebind_queue(record, queue).await {
+        tracing::error!(%tenant, %reader, sequence,
+            "tasks lie there that the consumer has passed; it is made anew");
+        match self.provisioner.rebind(record, reader).await {
             Ok(()) => self.metrics.mended(Mended::Overlooked),
-            Err(error) => tracing::error!(%tenant, %queue, %error, "the consumer could not be made anew"),
+            Err(error) => tracing::error!(%tenant, %reader, %error, "the consumer could not be made anew"),
         }
     }
 
@@ -230,10 +236,11 @@ impl Mender {
     }
 }
 
-fn queues(records: &[TenantRecord]) -> impl Iterator<Item = (&TenantName, &QueueName, &TenantRecord)> {
-    records
-        .iter()
-        .flat_map(|record| record.spec.queues.keys().map(move |queue| (&record.spec.name, queue, record)))
+fn readers(records: &[TenantRecord]) -> impl Iterator<Item = (Reader, &TenantRecord)> {
+    records.iter().flat_map(|record| {
+        let queues = record.spec.queues.keys().cloned().map(Reader::Queue);
+        queues.chain([Reader::Pump]).map(move |reader| (reader, record))
+    })
 }
 
 fn reason(advisory: &Advisory, is_whole: bool) -> String {

@@ -2,9 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use async_nats::jetstream::consumer::DeliverPolicy;
 use futures::StreamExt as _;
 use saggar_jetstream::{
-    Delivery, Expected, Moved, NewTimer, PullMode, States, TaskQueue, Tenants, TimerError, Timers, Unmoved,
+    Delivery, Expected, Moved, NewTimer, PullMode, Reader, States, TaskQueue, Tenants, TimerError, Timers,
+    Unmoved,
 };
 use saggar_model::{History, Quota, TenantRecord, Ticket};
 
@@ -179,4 +181,25 @@ async fn the_streams_of_timers_are_set_right_and_looked_after_like_others() {
     assert!(refused.contains("SAGGAR_TIMERS_acme: subjects"), "{refused}");
     world.provisioner().ensure_tenant(&record).await.unwrap();
     assert_eq!(world.provisioner().verify_tenant(&record).await, Ok(()));
+}
+
+#[tokio::test]
+async fn what_is_due_and_was_passed_is_seen_and_delivered_by_a_consumer_that_is_made_anew() {
+    let (world, record) = world(10).await;
+    assert_eq!(world.nats.overlooked(&acme(), &Reader::Pump).await, Ok(None), "there are no timers");
+    Timers::new(&world.nats).put(&acme(), timer("one", SystemTime::now())).await.unwrap();
+    let taken = due(&world, 1).await;
+    assert_eq!(world.nats.overlooked(&acme(), &Reader::Pump).await, Ok(None), "it is under way");
+    taken[0].nak(Duration::ZERO).await.unwrap();
+    // As a server that was killed has it, which forgot that it removed the message and not that it was acknowledged.
+    let context = async_nats::jetstream::new(world.client().await);
+    let stream = context.get_stream("SAGGAR_TIMERS_acme").await.unwrap();
+    let mut config = stream.consumer_info("pump").await.unwrap().config;
+    config.deliver_policy = DeliverPolicy::New;
+    stream.delete_consumer("pump").await.unwrap();
+    stream.create_consumer(config).await.unwrap();
+    let found = world.nats.overlooked(&acme(), &Reader::Pump).await.unwrap().expect("nobody delivers it");
+    assert_eq!((found.sequence, found.running), (taken[0].stream_sequence(), 0));
+    world.provisioner().rebind(&record, &Reader::Pump).await.unwrap();
+    assert_eq!(due(&world, 1).await.len(), 1);
 }
