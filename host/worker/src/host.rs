@@ -1,5 +1,6 @@
 //! A running host, put together from its parts and taken apart again in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -285,13 +286,16 @@ impl Host {
         tracing::info!(running, grace = ?options.drain, "draining");
         membership.set_draining(true);
         shared.leaving.cancel();
-        let _ = roster.await;
-        shared.units.close();
-        let in_time = tokio::time::timeout(options.drain, shared.units.wait()).await.is_ok();
+        let mut ended = pin!(async {
+            let _ = roster.await;
+            shared.units.close();
+            shared.units.wait().await;
+        });
+        let in_time = tokio::time::timeout(options.drain, &mut ended).await.is_ok();
         let given_back = if in_time { 0 } else { shared.units.len() as u64 };
         if !in_time {
             shared.leaving_now.cancel();
-            if tokio::time::timeout(SETTLE, shared.units.wait()).await.is_err() {
+            if tokio::time::timeout(SETTLE, ended).await.is_err() {
                 let left = shared.units.len();
                 tracing::error!(
                     left,

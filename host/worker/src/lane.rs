@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use saggar_jetstream::{Delivery, Pull, PullError, PullMode, TaskQueue};
+use saggar_jetstream::{Delivery, PullError, PullMode, TaskQueue};
 use saggar_model::{Digest, QueueName, QueueSpec, Subjects, TenantName, format_bytes};
 use saggar_sandbox::Granted;
 use tokio::sync::watch;
@@ -335,7 +335,7 @@ impl Lane {
         if let Some(delivery) = held {
             fetches::add(lane, &mut batch, delivery).await;
         }
-        if batch.left() > 0 {
+        if batch.left() > 0 && !self.stop.is_cancelled() {
             fetches.start(lane.clone(), batch);
         }
         Ok(Heard::Something)
@@ -374,18 +374,26 @@ impl Lane {
         tokio::select! {
             delivery = pull.next() => Ok(delivery.transpose()?.ok_or(Heard::Nothing)),
             () = self.changed() => {
-                give_back_all(lane, pull).await;
+                let mut came = pull.cancel().await;
+                // A host that leaves runs what it has: given back, it would be delivered twice.
+                if self.stop.is_cancelled() && let Some(delivery) = came.pop() {
+                    return Ok(Ok(delivery));
+                }
+                for delivery in came {
+                    unit::give_back(lane, delivery).await;
+                }
                 Ok(Err(Heard::Interrupted))
             }
         }
     }
 
-    /// Permits; nothing if the lane was stopped, or a task was held for too long.
+    /// Permits; nothing if the lane was stopped and holds no task, or holds one for too long.
     async fn wait_for_permits(&self, wanted: u32, ahead: u32, holding: bool) -> Option<Permits> {
         let permits = self.permits.permits(wanted, ahead, holding);
         tokio::select! {
             permits = permits => permits,
-            () = self.stop.cancelled() => None,
+            () = self.stop.cancelled(), if !holding => None,
+            () = self.host.leaving_now.cancelled() => None,
             () = tokio::time::sleep(HOLD), if holding => None,
         }
     }
@@ -399,11 +407,4 @@ enum Heard {
     Nothing,
     /// Nothing yet.
     Interrupted,
-}
-
-/// What was on its way when nobody wanted it any more.
-async fn give_back_all(lane: &OpenLane, pull: Pull) {
-    for delivery in pull.cancel().await {
-        unit::give_back(lane, delivery).await;
-    }
 }

@@ -112,7 +112,7 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut dice = Dice(seed);
         let (slots, memory) = (4 + u32::try_from(dice.below(28)).expect("few"), 8 + dice.below(24));
-        let queues = (0..1 + dice.below(4))
+        let queues = (0..=dice.below(4))
             .map(|_| Queue {
                 concurrency: 1 + dice.place(8),
                 memory: 1 + dice.below(3),
@@ -140,7 +140,7 @@ impl World {
             let millis = world.length_in(queue);
             world.publish(queue, millis);
         }
-        for host in 0..1 + world.dice.place(3) {
+        for host in 0..=world.dice.place(3) {
             let scheduler = world.fresh_scheduler();
             world.hosts.push(Host {
                 life: 0,
@@ -202,13 +202,13 @@ impl World {
     }
 
     fn run(mut self) {
-        self.to_the_end();
+        self.finish();
         for queue in 0..self.queues.len() {
             self.fill(queue);
         }
     }
 
-    fn to_the_end(&mut self) {
+    fn finish(&mut self) {
         self.all_hosts();
         for _ in 0..EVENTS_MAX {
             let Some(Reverse((at, _, what))) = self.agenda.pop() else { return self.check() };
@@ -245,7 +245,7 @@ impl World {
             "seed {}: queue {queue} runs so many",
             self.seed
         );
-        self.to_the_end();
+        self.finish();
     }
 
     fn check(&self) {
@@ -377,12 +377,12 @@ impl World {
     fn turn(&mut self, host: usize) {
         let life = Life { host, number: self.hosts[host].life };
         for queue in 0..self.queues.len() {
-            if matches!(self.hosts[host].lanes[queue], Lane::Stands) {
-                if let Some(task) = self.deliver(queue, life) {
-                    self.ask(host, queue, Some(task));
-                    let at = self.now + HOLD;
-                    self.note(at, Happens::HeldTooLong { life, queue, task });
-                }
+            if matches!(self.hosts[host].lanes[queue], Lane::Stands)
+                && let Some(task) = self.deliver(queue, life)
+            {
+                self.ask(host, queue, Some(task));
+                let at = self.now + HOLD;
+                self.note(at, Happens::HeldTooLong { life, queue, task });
             }
         }
         let now = self.start + Duration::from_millis(self.now);
@@ -467,11 +467,13 @@ fn whatever_breaks_every_task_ends_nothing_stays_held_and_every_queue_reaches_it
     if let Ok(seed) = std::env::var("SAGGAR_SEED") {
         return World::new(seed.parse().expect("a seed is a number")).run();
     }
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
-        for thread in 0..threads {
+        for (first, _) in (0..SEEDS).zip(0..threads) {
             scope.spawn(move || {
-                (thread..SEEDS).step_by(threads as usize).for_each(|seed| World::new(seed).run())
+                for seed in (first..SEEDS).step_by(threads) {
+                    World::new(seed).run();
+                }
             });
         }
     });
