@@ -104,6 +104,9 @@ const STACK_KEEP_RESIDENT: usize = 32 * KIB;
 /// before it.
 const DECOMMIT_BATCH: usize = 32;
 
+/// On a machine with more threads than anybody knows not all of them give something back at once.
+const ON_THEIR_WAY_BACK_MAX: u32 = 512;
+
 /// Frames of a backtrace: the ones that tell where, not the whole recursion.
 const BACKTRACE_FRAMES: NonZeroUsize = NonZeroUsize::new(32).expect("32 is not zero");
 
@@ -187,6 +190,7 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     let max_memory = usize::try_from(options.max_memory).unwrap_or(usize::MAX).clamp(MIB, 4 * GIB);
     // As many of everything as all slots together can ask for: a guest that takes what it may must not leave another
     // without.
+    let slots = slots.saturating_add(on_their_way_back());
     let memories_per_slot = memories_per_slot(slots);
 
     let mut pool = PoolingAllocationConfig::new();
@@ -215,6 +219,13 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     pool.decommit_batch_size(DECOMMIT_BATCH);
     pool.max_unused_warm_slots(UNUSED_WARM_SLOTS);
     pool
+}
+
+/// What ended guests had is given back to the kernel in batches, one on each thread at most, and can serve nobody until
+/// that is done. So a host that is full all the time needs room for so many more guests.
+fn on_their_way_back() -> u32 {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(DECOMMIT_BATCH.saturating_mul(threads)).unwrap_or(u32::MAX).min(ON_THEIR_WAY_BACK_MAX)
 }
 
 /// Memories of one component on a host with so many slots: with thousands of slots the address space has room for
@@ -306,6 +317,7 @@ mod tests {
         for (slots, memories) in [(1, 8), (256, 8), (10_000, 1)] {
             let options = Options { slots, ..Options::default() };
             let pool = pool(&options);
+            let slots = slots + on_their_way_back();
             assert_eq!(pool.get_total_component_instances(), slots);
             assert_eq!(pool.get_total_stacks(), slots);
             assert_eq!(pool.get_max_core_instances_per_component(), CORE_INSTANCES_PER_COMPONENT);
