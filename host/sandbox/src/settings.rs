@@ -190,15 +190,18 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
     let max_memory = usize::try_from(options.max_memory).unwrap_or(usize::MAX).clamp(MIB, 4 * GIB);
     // As many of everything as all slots together can ask for: a guest that takes what it may must not leave another
     // without.
-    let slots = slots.saturating_add(on_their_way_back());
     let memories_per_slot = memories_per_slot(slots);
 
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots);
     pool.total_core_instances(slots.saturating_mul(CORE_INSTANCES_PER_COMPONENT));
-    pool.total_memories(slots.saturating_mul(memories_per_slot));
-    pool.total_tables(slots.saturating_mul(TABLES_PER_COMPONENT));
-    pool.total_stacks(slots);
+    let spare = on_their_way_back();
+    let memories = slots.saturating_mul(memories_per_slot);
+    // What others have had; address space is not without end.
+    let of_others = memories.saturating_sub(memories_per_slot);
+    pool.total_memories(memories.saturating_add(spare.min(of_others)));
+    pool.total_tables(slots.saturating_mul(TABLES_PER_COMPONENT).saturating_add(spare));
+    pool.total_stacks(slots.saturating_add(spare));
     pool.max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT);
     pool.max_memories_per_component(memories_per_slot);
     pool.max_tables_per_component(TABLES_PER_COMPONENT);
@@ -222,7 +225,7 @@ fn pool(options: &Options) -> PoolingAllocationConfig {
 }
 
 /// What ended guests had is given back to the kernel in batches, one on each thread at most, and can serve nobody until
-/// that is done. So a host that is full all the time needs room for so many more guests.
+/// that is done. So a host that is full all the time needs room for so many more of each.
 fn on_their_way_back() -> u32 {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     u32::try_from(DECOMMIT_BATCH.saturating_mul(threads)).unwrap_or(u32::MAX).min(ON_THEIR_WAY_BACK_MAX)
@@ -317,15 +320,15 @@ mod tests {
         for (slots, memories) in [(1, 8), (256, 8), (10_000, 1)] {
             let options = Options { slots, ..Options::default() };
             let pool = pool(&options);
-            let slots = slots + on_their_way_back();
+            let spare = on_their_way_back();
             assert_eq!(pool.get_total_component_instances(), slots);
-            assert_eq!(pool.get_total_stacks(), slots);
+            assert_eq!(pool.get_total_stacks(), slots + spare);
             assert_eq!(pool.get_max_core_instances_per_component(), CORE_INSTANCES_PER_COMPONENT);
             assert_eq!(pool.get_total_core_instances(), slots * CORE_INSTANCES_PER_COMPONENT);
             assert_eq!(pool.get_max_memories_per_component(), memories);
-            assert_eq!(pool.get_total_memories(), slots * memories);
+            assert_eq!(pool.get_total_memories(), slots * memories + spare.min((slots - 1) * memories));
             assert_eq!(pool.get_max_tables_per_component(), TABLES_PER_COMPONENT);
-            assert_eq!(pool.get_total_tables(), slots * TABLES_PER_COMPONENT);
+            assert_eq!(pool.get_total_tables(), slots * TABLES_PER_COMPONENT + spare);
             assert_eq!(pool.get_max_memories_per_module(), 1);
             assert_eq!(pool.get_max_tables_per_module(), 4);
             assert_eq!(pool.get_max_memory_size() as u64, options.max_memory);
