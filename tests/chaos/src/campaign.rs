@@ -78,13 +78,17 @@ pub async fn run(arguments: &Arguments, seed: u64) -> anyhow::Result<Report> {
     for tenant in TENANTS {
         found.insert(tenant, Inventory::of(&context, tenant).await?);
     }
-    let verdict = Verdict::of(seed, &ledger, &found);
     let mut stories = Vec::new();
     for (n, host) in hosts.into_iter().enumerate() {
         let (story, words) = host.leave().await;
         std::fs::write(directory.join(format!("host-{n}.log")), words.join("\n"))?;
         stories.push(story);
     }
+    // When no host is there any more: what they count they have written by then.
+    for (tenant, inventory) in &mut found {
+        inventory.account = operator.usage(tenant).await?;
+    }
+    let verdict = Verdict::of(seed, &ledger, &found);
     drop(servers);
     Ok(Report { diary, recovery, stories, audit, updated, reached, verdict })
 }

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use saggar_harness::{guests, run};
+use serde_json::Value;
 
 use crate::job::{Queue, TENANTS};
+use crate::streams::Cost;
 
 /// The guest that all queues run.
 const GUEST: &str = "works";
@@ -36,7 +38,8 @@ impl Operator {
         self.command(&push).await?;
         let path = self.directory.join(format!("{tenant}.toml"));
         std::fs::write(&path, tenant_file(tenant, &version))?;
-        self.command(&["apply", &path.to_string_lossy()]).await
+        self.command(&["apply", &path.to_string_lossy()]).await?;
+        Ok(())
     }
 
     /// Makes all tenants.
@@ -47,11 +50,25 @@ impl Operator {
         Ok(())
     }
 
-    async fn command(&self, args: &[&str]) -> anyhow::Result<()> {
+    /// What a tenant's account says, without what stands in no result.
+    pub async fn usage(&self, tenant: &str) -> anyhow::Result<Cost> {
+        let args = ["tenant", "usage", tenant, "--by", "tenant", "--output", "json"];
+        let answer: Value = serde_json::from_slice(&self.command(&args).await?)?;
+        let row = &answer["data"]["rows"][0];
+        let shown = |amount: &str| {
+            let of = |row: &Value| row[amount].as_u64().unwrap_or(0);
+            of(row).saturating_sub(of(&row["apart"]))
+        };
+        let tasks = row["tasks"].as_object().into_iter().flatten();
+        let tasks = tasks.filter_map(|(_, count)| count.as_u64()).sum();
+        Ok(Cost { tasks, attempts: shown("attempts"), fuel: shown("fuel") })
+    }
+
+    async fn command(&self, args: &[&str]) -> anyhow::Result<Vec<u8>> {
         let env = [("NATS_URL", self.nats.as_str()), ("XDG_CACHE_HOME", self.cache.as_str())];
         let finished = run(&self.saggar, args, b"", &env).await;
         ensure!(finished.code == Some(0), "`saggar {}` failed: {}", args.join(" "), finished.stderr.trim());
-        Ok(())
+        Ok(finished.stdout)
     }
 }
 

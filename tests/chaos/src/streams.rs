@@ -36,11 +36,26 @@ pub struct State {
     pub last_sequence: u64,
 }
 
+/// What tasks cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Tasks that ended.
+    pub tasks: u64,
+    /// Attempts, all of them.
+    pub attempts: u64,
+    /// Fuel.
+    pub fuel: u64,
+}
+
 /// What was found of one tenant.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
     /// Results by the number of their task.
     pub results: BTreeMap<u64, Found>,
+    /// What all results say that their tasks cost.
+    pub billed: Cost,
+    /// What the tenant's account says.
+    pub account: Cost,
     /// Dead letters by the number of their task.
     pub dead: BTreeMap<u64, u32>,
     /// What tasks left behind, by their number: how often each did.
@@ -89,6 +104,7 @@ impl Inventory {
             [_, _, _, queue, id] => (*queue, *id),
             _ => ("", ""),
         };
+        self.billed.add(message);
         // Those of the checker itself come and go.
         if id.starts_with("probe-") {
             return;
@@ -106,6 +122,20 @@ impl Inventory {
         };
         let found = Found { queue: queue.to_owned(), status, attempt, count: 0 };
         self.results.entry(number).or_insert(found).count += 1;
+    }
+}
+
+impl Cost {
+    fn add(&mut self, message: &Message) {
+        let header = |name: &str| message.headers.as_ref()?.get(name).map(|value| value.as_str().to_owned());
+        let number = |name: &str| header(name).and_then(|value| value.parse().ok()).unwrap_or(0);
+        self.tasks += 1;
+        // Those before the last are counted in its number.
+        self.attempts += number("Saggar-Attempt");
+        self.fuel += number("Saggar-Fuel");
+        let earlier = header("Saggar-Earlier").and_then(|json| serde_json::from_str(&json).ok());
+        let earlier: BTreeMap<String, serde_json::Value> = earlier.unwrap_or_default();
+        self.fuel += earlier.values().filter_map(|spent| spent["fuel"].as_u64()).sum::<u64>();
     }
 }
 

@@ -30,11 +30,13 @@ pub enum Wrong {
     Stuck,
     /// A record of a task that nobody submitted.
     Stranger,
+    /// An account that is not the sum of the results.
+    Account,
 }
 
 impl Wrong {
     /// All of them, as the table shows them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Lost,
         Self::Doubled,
         Self::Status,
@@ -44,6 +46,7 @@ impl Wrong {
         Self::NoEffect,
         Self::Stuck,
         Self::Stranger,
+        Self::Account,
     ];
 
     /// What it is called.
@@ -58,6 +61,7 @@ impl Wrong {
             Self::NoEffect => "succeeded without effect",
             Self::Stuck => "still queued",
             Self::Stranger => "never submitted",
+            Self::Account => "accounts that are wrong",
         }
     }
 }
@@ -108,6 +112,14 @@ impl Verdict {
             if inventory.replaced > 0 {
                 let text = format!("{} results of {tenant} were replaced or removed", inventory.replaced);
                 verdict.add(Wrong::Doubled, inventory.replaced, text);
+            }
+            let Inventory { billed, account, .. } = inventory;
+            if account != billed {
+                verdict.add(
+                    Wrong::Account,
+                    1,
+                    format!("{tenant} used {billed:?}, and is charged {account:?}"),
+                );
             }
             for subject in &inventory.strangers {
                 verdict.add(Wrong::Stranger, 1, subject.clone());
