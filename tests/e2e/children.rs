@@ -198,7 +198,7 @@ async fn a_file_that_grants_to_a_queue_that_is_not_there_is_refused() {
     let text = "[tenant]\nname = 'unknown'\n[[queue]]\nname = 'a'\nplugin = 'echo@1.0.0'\n[queue.grants]\nsubmit = ['b']";
     let file = stage.write("tenant.toml", text);
     let refused = stage.run(&["apply", &file.display().to_string()]).await.expect_code(64);
-    assert!(refused.stderr.contains("queue `a` may submit to `b`"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("line 7: `queue.grants.submit` names `b`"), "{}", refused.stderr);
 }
 
 #[tokio::test]

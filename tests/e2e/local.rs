@@ -61,6 +61,7 @@ async fn the_json_of_a_run_has_the_documented_shape() {
         "fuel",
         "peak_memory",
         "duration_ms",
+        "cpu_ms",
         "queued_ms",
         "attempt",
         "bytes_in",

@@ -332,7 +332,10 @@ async fn a_quota_that_is_used_up_is_named() {
     let _host = stage.host("host-1", "").await;
     stage.apply(&["echo", "returns"], LARGE).await;
     let text = std::fs::read_to_string(stage.dir.path().join("tenant.toml")).unwrap();
-    let file = stage.write("small.toml", &text.replace("payloads = '96MiB'", "payloads = '2MiB'"));
+    let file = stage.write(
+        "small.toml",
+        &text.replace("payloads = '96MiB'", "payloads = '4MiB'").replace("'24MiB'", "'4MiB'"),
+    );
     stage.run(&["apply", &file.display().to_string()]).await.expect_code(0);
     let name = PayloadName::input(1).header();
     let (mut after, mut stored) = ("0".to_owned(), 0);

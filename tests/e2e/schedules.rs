@@ -23,6 +23,7 @@ fn nightly(name: &str, queue: &str) -> Schedule {
         paused: false,
         decided_ms: 0,
         last: None,
+        from_file: false,
     }
 }
 

@@ -238,6 +238,8 @@ async fn what_a_finished_task_had_been_through_is_forgotten_by_whoever_finds_its
     stage.apply(&["sleeps"], "").await;
     stage.publish("sleeps", "a", "0").await;
     stage.result("sleeps", "a").await;
+    // Its message is acknowledged a moment after the result is there.
+    stage.drained().await;
     first.kill_9().await;
     // The same task once more, as if its host had been lost between the result and the rest.
     stage.publish("sleeps", "a", "0").await;

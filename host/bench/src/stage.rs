@@ -178,15 +178,14 @@ pub(crate) fn record(tenant: &TenantName, of: u32, component: Digest, limits: Li
     let plugin = PluginRef::Version(name, version);
     let queue =
         QueueSpec { concurrency: QueueSpec::CONCURRENCY_MAX, limits, ..QueueSpec::new(plugin.clone()) };
-    TenantRecord {
-        spec: TenantSpec {
-            name: tenant.clone(),
-            weight: 1,
-            quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share, ..Quota::default() },
-            queues: [(queue_name(), queue)].into(),
-        },
-        plugins: [(plugin.to_string(), component)].into(),
-    }
+    let spec = TenantSpec {
+        name: tenant.clone(),
+        weight: 1,
+        quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share, ..Quota::default() },
+        queues: [(queue_name(), queue)].into(),
+        schedules: [].into(),
+    };
+    TenantRecord::new(spec, [(plugin.to_string(), component)].into())
 }
 
 /// The name of a tenant of the stage.

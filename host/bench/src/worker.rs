@@ -17,7 +17,7 @@ pub(crate) enum Worker {
     /// A host, in this process.
     Host {
         host: Box<Host>,
-        metrics: Metrics,
+        metrics: Box<Metrics>,
         /// Where the metrics are registered.
         registry: Registry,
     },
@@ -63,7 +63,7 @@ impl Worker {
             trusted_keys: None,
         };
         let host = Host::start(nats, cache, sandbox, options, metrics.clone()).await?;
-        Ok(Self::Host { host: Box::new(host), metrics, registry })
+        Ok(Self::Host { host: Box::new(host), metrics: Box::new(metrics), registry })
     }
 
     /// How many tasks it has settled.

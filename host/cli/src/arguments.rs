@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    apply, bench, completions, conformance, dead, dev, doctor, host, plugin, queue, run, schedule, task,
-    tenant, test,
+    apply, bench, completions, conformance, dead, dev, diff, doctor, export, host, plugin, queue, run,
+    schedule, schema, task, tenant, test,
 };
 use crate::console::Format;
 
 const EXIT_CODES: &str = "\
 Exit codes:
   0 success             66 not found
-  1 the task failed     69 NATS unavailable
+  1 failed, or differs  69 NATS unavailable
   2 usage               70 internal
   64 bad configuration  77 denied
 
@@ -77,6 +77,10 @@ pub enum Command {
     Host(host::Arguments),
     /// Make tenants and their queues what files say.
     Apply(apply::Arguments),
+    /// Show how tenants' files, what is stored of them and the streams of NATS differ.
+    Diff(diff::Arguments),
+    /// Write tenants as files.
+    Export(export::Arguments),
     /// Push, list and inspect plugins.
     Plugin(plugin::Arguments),
     /// Submit tasks and look at them.
@@ -95,8 +99,18 @@ pub enum Command {
     Bench(bench::Arguments),
     /// Attack the sandbox of this machine, to see that it holds.
     Conformance(conformance::Arguments),
+    /// Print the JSON Schema of a file, for editors.
+    Schema(schema::Arguments),
     /// Print completions for a shell.
     Completions(completions::Arguments),
+}
+
+impl Command {
+    /// Whether its output can be CSV.
+    #[must_use]
+    pub fn has_csv(&self) -> bool {
+        matches!(self, Self::Tenant(arguments) if arguments.has_csv())
+    }
 }
 
 #[cfg(test)]

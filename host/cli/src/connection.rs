@@ -2,7 +2,7 @@
 
 use saggar_jetstream::{Fault, Nats, Provisioner, Target, TenantEntry, Tenants};
 use saggar_model::config::NatsConfig;
-use saggar_model::{QueueName, TenantName};
+use saggar_model::{COMMAND_INBOX, QueueName, TenantName};
 
 use crate::arguments::ConnectionFlags;
 use crate::cache_dir::config_dir;
@@ -39,7 +39,10 @@ impl TenantFlag {
 /// Nobody answers there, or we are refused.
 pub async fn connect(flags: &ConnectionFlags, console: Console) -> Result<Nats, Failure> {
     let named = NatsConfig { url: flags.nats.clone(), creds: flags.creds.clone(), ..NatsConfig::default() };
-    let nats = connect_to(&named, CLIENT_NAME).await?;
+    let mut target = target(&named)?;
+    // A tenant's own account lets its users read these.
+    target.inbox_prefix.get_or_insert_with(|| format!("{COMMAND_INBOX}.{:016x}", rand::random::<u64>()));
+    let nats = Nats::connect_publisher(&target, CLIENT_NAME).await?;
     if let Some(warning) = nats.warning() {
         console.warn(warning);
     }
@@ -51,9 +54,12 @@ pub async fn connect(flags: &ConnectionFlags, console: Console) -> Result<Nats, 
 /// # Errors
 /// As [`connect`].
 pub async fn connect_to(named: &NatsConfig, client_name: &str) -> Result<Nats, Failure> {
+    Ok(Nats::connect(&target(named)?, client_name).await?)
+}
+
+fn target(named: &NatsConfig) -> Result<Target, Failure> {
     let env = |name: &str| std::env::var(name).ok();
-    let target = Target::resolve(named, env, config_dir(env).as_deref())?;
-    Ok(Nats::connect(&target, client_name).await?)
+    Ok(Target::resolve(named, env, config_dir(env).as_deref())?)
 }
 
 /// A tenant's record.
@@ -85,6 +91,10 @@ pub async fn queues(
     name: &TenantName,
     only: Option<&QueueName>,
 ) -> Result<Vec<QueueName>, Failure> {
+    if nats.is_tenants() {
+        // Its queues are not shown to it; one that does not exist refuses what is published to it.
+        return Ok(only.cloned().into_iter().collect());
+    }
     let queues = tenant(nats, name).await?.record.spec.queues;
     match only {
         None => Ok(queues.into_keys().collect()),

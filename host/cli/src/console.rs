@@ -21,6 +21,8 @@ pub enum Format {
     Text,
     /// One object, for programs.
     Json,
+    /// Lines of cells, for spreadsheets: of `saggar tenant usage` only.
+    Csv,
 }
 
 /// Writes what a command has to say.
@@ -40,6 +42,12 @@ impl Console {
     #[must_use]
     pub fn is_json(self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Whether a spreadsheet reads the output.
+    #[must_use]
+    pub fn is_csv(self) -> bool {
+        self.format == Format::Csv
     }
 
     /// Writes the one object of a command, to programs only.

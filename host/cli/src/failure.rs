@@ -18,6 +18,8 @@ use serde_json::{Value, json};
 pub enum Exit {
     /// Done.
     Success,
+    /// What was compared differs.
+    Different,
     /// The command did its work, and the task or a case failed.
     TaskFailed,
     /// The command line makes no sense; clap uses the same number.
@@ -42,7 +44,7 @@ impl Exit {
     pub const fn code(self) -> u8 {
         match self {
             Self::Success => 0,
-            Self::TaskFailed => 1,
+            Self::TaskFailed | Self::Different => 1,
             Self::Usage => 2,
             Self::BadConfiguration => 64,
             Self::NotFound => 66,
@@ -175,13 +177,22 @@ impl Failure {
         Self { problems, ..Self::new(Kind::BadConfiguration, detail) }
     }
 
+    /// A mistake of a file that shows only when NATS is asked.
+    #[must_use]
+    pub fn mistake(kind: Kind, file: &str, problem: Problem) -> Self {
+        Self { kind, ..Self::mistakes(vec![Problems { file: file.to_owned(), problems: vec![problem] }]) }
+    }
+
     /// Several failures as one, of the first one's kind; nothing if there is none.
     #[must_use]
     pub fn all(failures: Vec<Self>) -> Option<Self> {
         failures.into_iter().reduce(|mut all, next| {
             all.detail = format!("{}\n{}", all.detail, next.detail);
             all.problems.extend(next.problems);
-            all.advice = all.advice.or(next.advice);
+            all.advice = match (all.advice, next.advice) {
+                (Some(one), Some(other)) if one != other => Some(format!("{one}\n{other}")),
+                (one, other) => one.or(other),
+            };
             all
         })
     }
@@ -328,6 +339,7 @@ from_jetstream!(
     TargetError,
     TenantsError,
     TimerError,
+    UsageError,
 );
 
 impl From<Problems> for Failure {

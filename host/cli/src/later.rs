@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
 use saggar_jetstream::{NewTask, NewTimer};
-use saggar_model::{DELAY_MAX, QueueName, TaskId, TimerName, parse_duration};
+use saggar_model::{DELAY_MAX, Digest, QueueName, TaskId, TimerName, parse_duration};
 
 use crate::failure::{Failure, Kind};
 
@@ -39,6 +39,22 @@ fn checked(text: &str, now: SystemTime) -> Result<Timestamp, String> {
 #[must_use]
 pub fn due(after: Option<Duration>, at: Option<Timestamp>, now: SystemTime) -> Option<SystemTime> {
     at.map(SystemTime::from).or_else(|| Some(now + after?))
+}
+
+/// What a task is called whose publisher chose no id and cannot learn the one that is made of its place: after its message
+/// id, so that one that is dropped as a duplicate is called as the first, or else after nothing.
+///
+/// # Errors
+/// None, as long as such names can be ids.
+pub fn drawn(message_id: Option<&str>) -> Result<TaskId, Failure> {
+    let name = match message_id {
+        Some(message_id) => {
+            let digest = Digest::of(message_id.as_bytes()).to_string();
+            format!("msg-{:.32}", digest.trim_start_matches("sha256:"))
+        }
+        None => format!("task-{:016x}", rand::random::<u64>()),
+    };
+    TaskId::published(&name).map_err(|error| Failure::new(Kind::Internal, error))
 }
 
 /// The timer of a task. Without an id the task is called `delayed-` and a number drawn at random.
@@ -83,6 +99,13 @@ mod tests {
         for bad in ["", "tomorrow", "12:00", "2030-02-30T12:00:00Z", "2030-01-31"] {
             assert!(moment(bad).is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_drawn_id_is_one_of_its_own_unless_a_message_id_says_which() {
+        assert_ne!(drawn(None).unwrap(), drawn(None).unwrap());
+        assert_eq!(drawn(Some("order 17\n")).unwrap(), drawn(Some("order 17\n")).unwrap());
+        assert_ne!(drawn(Some("a")).unwrap(), drawn(Some("b")).unwrap());
     }
 
     #[test]

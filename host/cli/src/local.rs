@@ -139,11 +139,12 @@ fn refused(outcome: Outcome, reason: &str) -> Attempt {
 }
 
 fn receipt(usage: &Usage, plugin: &Plugin, name: Option<PluginId>) -> Receipt {
-    let Usage { fuel, peak_memory, duration, bytes_in, bytes_out, log_bytes, host_calls } = *usage;
+    let Usage { fuel, peak_memory, duration, cpu, bytes_in, bytes_out, log_bytes, host_calls } = *usage;
     Receipt {
         fuel,
         peak_memory,
         duration,
+        cpu,
         queued: Duration::ZERO,
         attempt: 1,
         plugin: name,

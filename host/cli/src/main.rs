@@ -12,6 +12,7 @@ mod console;
 mod core_file;
 mod failure;
 mod header;
+mod keyring;
 mod keys;
 mod later;
 mod local;
@@ -31,6 +32,7 @@ mod sources;
 mod submitted;
 mod table;
 mod telemetry;
+mod tenant_files;
 mod unique;
 mod watcher;
 mod workbench;
@@ -63,6 +65,10 @@ fn main() -> ExitCode {
 
 fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
     let Arguments { command, connection, .. } = arguments;
+    if console.is_csv() && !command.has_csv() {
+        let detail = "this command has no CSV; use --output json";
+        return Err(Failure::new(Kind::Usage, detail));
+    }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new(Kind::Internal, error))?;
     let exit = runtime.block_on(async {
         telemetry::start_for(&command, console);
@@ -72,6 +78,8 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Dev(arguments) => commands::dev::execute(arguments, console).await,
             Command::Host(arguments) => commands::host::execute(arguments, &connection, console).await,
             Command::Apply(arguments) => commands::apply::execute(arguments, &connection, console).await,
+            Command::Diff(arguments) => commands::diff::execute(arguments, &connection, console).await,
+            Command::Export(arguments) => commands::export::execute(arguments, &connection, console).await,
             Command::Plugin(arguments) => commands::plugin::execute(arguments, &connection, console).await,
             Command::Task(arguments) => commands::task::execute(arguments, &connection, console).await,
             Command::Schedule(arguments) => {
@@ -83,6 +91,7 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Doctor(arguments) => commands::doctor::execute(arguments, &connection, console).await,
             Command::Bench(arguments) => commands::bench::execute(arguments, console).await,
             Command::Conformance(arguments) => commands::conformance::execute(arguments, console).await,
+            Command::Schema(arguments) => commands::schema::execute(&arguments, console),
             Command::Completions(arguments) => commands::completions::execute(&arguments, console),
         }
     });

@@ -27,8 +27,8 @@ pub fn changes(tenant: &TenantName, plan: &Plan) -> Value {
 
 /// The changes of one tenant or queue.
 fn lines(changes: &[Change]) -> Vec<String> {
-    // A tenant's weight and a queue's plugin are never absent, so that what lacks it is not there at all.
-    let essential = |change: &&Change| matches!(key(change), "weight" | "plugin");
+    // None of these is ever absent where it belongs, so that what lacks it is not there at all.
+    let essential = |change: &&Change| matches!(key(change), "weight" | "plugin" | "cron");
     let (sign, style) = changes.iter().find(essential).map_or(CHANGED, mark);
     let heading = format!("{sign} {}", group(&changes[0])).style(style.bold()).to_string();
     let body = if sign == CHANGED.0 { changes.iter().map(line).collect() } else { summary(changes) };
@@ -98,13 +98,14 @@ fn readable(key: &str, value: &str) -> String {
     let number = |show: fn(u64) -> String| value.parse().ok().map(show);
     let seconds = || Duration::try_from_secs_f64(value.parse().ok()?).ok().map(format_duration);
     let shown = match key {
-        "limits.memory" | "limits.output" | "limits.log" | "quota.bytes" | "quota.results" | "quota.dead" => {
-            number(format_bytes)
-        }
-        "limits.timeout" => number(|millis| format_duration(Duration::from_millis(millis))),
+        "cancel_grace" if value == "0" => Some("0s".to_owned()),
+        "limits.memory" | "limits.output" | "limits.log" | "limits.host_call" | "quota.bytes"
+        | "quota.results" | "quota.dead" | "quota.kv" | "quota.blobs" | "quota.checkpoints"
+        | "quota.payloads" => number(format_bytes),
+        "limits.timeout" | "cancel_grace" => number(|millis| format_duration(Duration::from_millis(millis))),
         "results_ttl" | "retry.base" | "retry.cap" => seconds(),
         "limits.fuel" | "quota.tasks" => number(count),
-        "digest" => value.parse().ok().map(|digest| short_digest(&digest)),
+        "digest" | "canary.digest" => value.parse().ok().map(|digest| short_digest(&digest)),
         _ => None,
     };
     shown.unwrap_or_else(|| escape(value))

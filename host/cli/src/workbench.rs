@@ -119,9 +119,14 @@ impl Workbench {
     }
 
     fn empty(&self) -> TenantRecord {
-        let spec =
-            TenantSpec { name: self.tenant.clone(), weight: 1, quota: Quota::default(), queues: [].into() };
-        TenantRecord { spec, plugins: [].into() }
+        let spec = TenantSpec {
+            name: self.tenant.clone(),
+            weight: 1,
+            quota: Quota::default(),
+            queues: [].into(),
+            schedules: [].into(),
+        };
+        TenantRecord::new(spec, [].into())
     }
 
     async fn taken_up(&self, queue: &QueueName) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 //! Every request is bounded, the wait for room in the client's queue included: while the connection is down that
 //! queue fills, and a request must come back all the same.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use async_nats::client::PublishError;
@@ -42,6 +43,19 @@ pub enum RequestError {
     NoResponders {
         /// What was being done.
         doing: &'static str,
+    },
+    /// The server does not let us ask.
+    #[error(
+        "{doing}: these credentials may not {what} `{subject}`; those of a tenant's own account reach its tasks, results \
+         and dead letters, and what hosts answer"
+    )]
+    Denied {
+        /// What was being done.
+        doing: &'static str,
+        /// What is not allowed, as `publish to`.
+        what: &'static str,
+        /// With which subject.
+        subject: String,
     },
     /// JetStream refused.
     #[error("{doing}: NATS refused: {description} (code {code})")]
@@ -101,6 +115,7 @@ impl RequestError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::TimedOut { .. } | Self::NoResponders { .. } | Self::Closed { .. } => Fault::Unavailable,
+            Self::Denied { .. } => Fault::Denied,
             Self::TooLarge { .. } => Fault::Invalid,
             Self::Unreadable { .. } => Fault::Internal,
             Self::Refused { code, .. } => match *code {
@@ -182,11 +197,10 @@ impl Nats {
         payload: Bytes,
         timeout: Duration,
     ) -> Result<Message, RequestError> {
-        // The timer around it covers the wait for room in the client's queue, which the client's own does not.
         let request = Request { payload: Some(payload), headers, timeout: Some(None), inbox: None };
-        match tokio::time::timeout(timeout, self.client().send_request(subject, request)).await {
-            Ok(Ok(message)) => Ok(message),
-            Ok(Err(error)) => Err(match error.kind() {
+        let subject = subject.to_subject();
+        let asking = pin!(async {
+            self.client().send_request(subject.clone(), request).await.map_err(|error| match error.kind() {
                 RequestErrorKind::TimedOut => RequestError::TimedOut { doing, waited: timeout },
                 RequestErrorKind::NoResponders => RequestError::NoResponders { doing },
                 RequestErrorKind::MaxPayloadExceeded => {
@@ -196,8 +210,27 @@ impl Nats {
                     RequestError::Unreadable { doing, reason: "the subject is not one".to_owned() }
                 }
                 RequestErrorKind::Other => RequestError::Closed { doing },
-            }),
-            Err(_) => Err(RequestError::TimedOut { doing, waited: timeout }),
+            })
+        });
+        self.answered(doing, &subject, timeout, asking).await
+    }
+
+    /// Waits for the answer to a request to `subject`, unless it is denied or `timeout` passes. The timer covers the wait
+    /// for room in the client's queue, too, which the client's own does not.
+    pub(crate) async fn answered<T>(
+        &self,
+        doing: &'static str,
+        subject: &str,
+        timeout: Duration,
+        asking: impl Future<Output = Result<T, RequestError>> + Unpin,
+    ) -> Result<T, RequestError> {
+        let denied = self.denials().listen().denied(doing, subject, self.inbox_prefix());
+        tokio::select! {
+            biased;
+            answer = tokio::time::timeout(timeout, asking) => {
+                answer.unwrap_or(Err(RequestError::TimedOut { doing, waited: timeout }))
+            }
+            error = denied => Err(error),
         }
     }
 

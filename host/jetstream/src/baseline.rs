@@ -48,7 +48,7 @@ impl RawLoop {
     ) -> Result<Self, RawLoopError> {
         let failed = |error: &dyn std::error::Error| RawLoopError(error.to_string());
         let client = async_nats::ConnectOptions::new()
-            .client_capacity(crate::connection::COMMANDS_MAX)
+            .client_capacity(crate::connect_options::COMMANDS_MAX)
             .connect(url)
             .await
             .map_err(|error| failed(&error))?;

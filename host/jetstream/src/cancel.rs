@@ -7,16 +7,18 @@
 use std::time::{Duration, SystemTime};
 
 use saggar_model::{
-    CancelAnswer, CancelRequest, Cancellation, Ending, Failure, NameError, Outcome, Receipt, Subjects,
-    TaskRef, TaskResult, TenantName, Was,
+    BookId, CancelAnswer, CancelRequest, Cancellation, Earlier, Ending, Failure, NameError, Outcome,
+    QueueSpec, Receipt, Sequence, Subjects, TaskRef, TaskResult, TenantName, Ticket, Was,
 };
 
 use crate::control::Control;
 use crate::groups::{GroupError, Groups};
-use crate::records::{Put, RecordsError, Results};
+use crate::records::{Put, RecordsError, Results, StoredResult};
+use crate::state::States;
 use crate::tasks::{QueuedTask, TaskState, Tasks};
 use crate::tenants::{Tenants, TenantsError};
 use crate::timers::{Timers, WaitingTimer};
+use crate::usages::UsageError;
 use crate::{Fault, RequestError, StateError};
 
 /// Why a task could not be cancelled.
@@ -45,6 +47,9 @@ pub enum CancelError {
     /// The task that waits for it could not be told.
     #[error(transparent)]
     Group(#[from] GroupError),
+    /// The account of the tenant could not be opened.
+    #[error(transparent)]
+    Usage(#[from] UsageError),
     /// NATS refused or did not answer.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -61,32 +66,54 @@ impl CancelError {
             Self::Tenant(error) => error.fault(),
             Self::State(error) => error.fault(),
             Self::Group(error) => error.fault(),
+            Self::Usage(error) => error.fault(),
             Self::Request(error) => error.fault(),
         }
     }
 }
 
+/// What became of the result of a task that was to be cancelled.
+#[derive(Debug)]
+pub enum CancelledResult {
+    /// It was not sent.
+    NotSent,
+    /// It was stored at this place.
+    Stored(Sequence, Box<TaskResult>),
+    /// The task has this one already.
+    Refused(Box<StoredResult>),
+    /// Nobody knows.
+    Unknown,
+}
+
 impl Control {
-    /// Cancels a task, in the name of the host that was asked.
+    /// Cancels a task, in the name of the host that was asked, which counts the result in `book`. What became of the
+    /// result is told in `sent`, whether the rest goes well or not.
     ///
     /// Can be repeated: a task that has a result keeps it.
     ///
     /// # Errors
     /// There is no such task, or NATS refuses or does not answer.
-    pub async fn carry_out(&self, request: &CancelRequest, host: &str) -> Result<CancelAnswer, CancelError> {
+    pub async fn carry_out(
+        &self,
+        request: &CancelRequest,
+        queue: &QueueSpec,
+        host: &str,
+        book: &BookId,
+        sent: &mut CancelledResult,
+    ) -> Result<CancelAnswer, CancelError> {
         let CancelRequest { tenant, task } = request;
         let answer =
             |was, outcome| CancelAnswer { task: task.to_string(), tenant: tenant.clone(), was, outcome };
         let unknown = || CancelError::Unknown { tenant: tenant.clone(), task: task.to_string() };
-        let Some(queue) = self.queue(request).await? else { return Err(unknown()) };
         let results = Results::new(&self.nats);
         if let Some(stored) = results.get(tenant, &task.queue, &task.id).await? {
             return Ok(answer(Was::Ended, stored.result.outcome));
         }
         let (tasks, ttl) = (Tasks::new(&self.nats), Duration::from_secs(queue.results_ttl));
         if let Some((state, queued)) = tasks.state_of(tenant, &task.queue, &task.id).await? {
-            let result = cancelled(task, state, &queued, self.nats.now(), host);
-            return Ok(match self.put(tenant, &result, ttl).await? {
+            let earlier = self.earlier(tenant, task, queued.sequence, queued.ticket.as_ref()).await?;
+            let result = cancelled(task, state, &queued, self.nats.now(), host).with_earlier(earlier);
+            return Ok(match self.put(tenant, result, ttl, book, sent).await? {
                 Some(ended) => answer(Was::Ended, ended),
                 None => answer(self.withdraw(tenant, task, &queued).await?, Outcome::Cancelled),
             });
@@ -97,9 +124,9 @@ impl Control {
             let ended = results.get(tenant, &task.queue, &task.id).await?;
             return ended.map(|stored| answer(Was::Ended, stored.result.outcome)).ok_or_else(unknown);
         };
-        if let Some(ended) =
-            self.put(tenant, &cancelled_timer(task, &timer, self.nats.now(), host), ttl).await?
-        {
+        let earlier = self.earlier(tenant, task, 0, timer.ticket.as_ref()).await?;
+        let result = cancelled_timer(task, &timer, self.nats.now(), host).with_earlier(earlier);
+        if let Some(ended) = self.put(tenant, result, ttl, book, sent).await? {
             return Ok(answer(Was::Ended, ended));
         }
         self.count(tenant, timer.group.as_ref(), task).await?;
@@ -118,14 +145,43 @@ impl Control {
     async fn put(
         &self,
         tenant: &TenantName,
-        result: &TaskResult,
+        result: TaskResult,
         ttl: Duration,
+        book: &BookId,
+        sent: &mut CancelledResult,
     ) -> Result<Option<Outcome>, CancelError> {
-        Ok(match Results::new(&self.nats).put(tenant, result, ttl).await? {
-            // Cancelled a moment ago, by a request that was cut short, perhaps: what follows can be repeated.
-            Put::Refused(stored) if stored.outcome != Outcome::Cancelled => Some(stored.outcome),
-            Put::Refused(_) | Put::Stored => None,
+        let result = TaskResult { book: Some(book.clone()), ..result };
+        *sent = CancelledResult::Unknown;
+        Ok(match Results::new(&self.nats).put(tenant, &result, ttl).await? {
+            Put::Stored(place) => {
+                *sent = CancelledResult::Stored(place, Box::new(result));
+                None
+            }
+            Put::Refused(stored) => {
+                let ended = stored.result.outcome;
+                *sent = CancelledResult::Refused(stored);
+                // Cancelled a moment ago, by a request that was cut short, perhaps: what follows can be repeated.
+                (ended != Outcome::Cancelled).then_some(ended)
+            }
         })
+    }
+
+    /// What the task's attempts have cost until now. A ticket that its record does not bear out is somebody's invention.
+    async fn earlier(
+        &self,
+        tenant: &TenantName,
+        task: &TaskRef,
+        sequence: Sequence,
+        ticket: Option<&Ticket>,
+    ) -> Result<Earlier, CancelError> {
+        let states = States::new(&self.nats);
+        let key = ticket.map_or(sequence, |ticket| ticket.origin);
+        let stored = states.get(tenant, &task.queue, key).await?;
+        let history = stored.map(|stored| stored.history).filter(|history| match ticket {
+            None => true,
+            Some(ticket) => history.passage.as_ref().is_some_and(|passage| passage.secret == ticket.secret),
+        });
+        Ok(history.map(|history| history.earlier).unwrap_or_default())
     }
 
     /// Tells the hosts, and deletes the message unless one of them has it. Says where the task was.
@@ -152,10 +208,15 @@ impl Control {
         Ok(groups.count(tenant, waiting, &[(task.clone(), Outcome::Cancelled)]).await?)
     }
 
-    /// The settings of the task's queue, if there is such a queue.
-    async fn queue(&self, request: &CancelRequest) -> Result<Option<saggar_model::QueueSpec>, CancelError> {
+    /// The settings of the queue of a task that is to be cancelled.
+    ///
+    /// # Errors
+    /// There is no such queue, or NATS does not answer.
+    pub async fn queue_of(&self, request: &CancelRequest) -> Result<QueueSpec, CancelError> {
         let entry = Tenants::new(&self.nats).get(&request.tenant).await?;
-        Ok(entry.and_then(|mut entry| entry.record.spec.queues.remove(&request.task.queue)))
+        let queue = entry.and_then(|mut entry| entry.record.spec.queues.remove(&request.task.queue));
+        let CancelRequest { tenant, task } = request;
+        queue.ok_or_else(|| CancelError::Unknown { tenant: tenant.clone(), task: task.to_string() })
     }
 
     /// Deletes the message of a task that no host ever had. All others find the result when they have it again.

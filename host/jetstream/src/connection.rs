@@ -1,31 +1,26 @@
 //! The one connection of a process to NATS.
 //!
-//! The first connect is bounded and says what to do; after that the client reconnects for ever. What the server
-//! complains about, a missing permission above all, reaches nobody but the log: it comes without a request.
+//! The first connect is bounded and says what to do; after that the client reconnects for ever. Hosts and operators
+//! connect to the account that has the streams; publishers also to their tenant's own, which has none.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
-use async_nats::{Client, ConnectErrorKind, ConnectOptions, Event, jetstream};
+use async_nats::{Client, ConnectErrorKind, jetstream};
 use tokio::sync::watch;
 
 use crate::Fault;
 use crate::api::{ADMIN_TIMEOUT, RequestError, code};
 use crate::clock::Clock;
-use crate::target::{Identity, Target};
+use crate::connect_options::options;
+use crate::denials::{DENIED_PUBLISH, Denials};
+use crate::target::Target;
 use crate::version::{OLDEST, ServerVersion};
 
 /// How long the first connect may take: a server that answers does so in milliseconds, and a person waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The longest pause between two attempts to reconnect. Short, so that a restart of the server costs a second;
-/// not shorter, so that a thousand hosts do not storm it.
-const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
-
-/// Commands that may wait for the connection's task: enough that tasks by the thousand never wait for room, little
-/// enough that an outage does not fill the memory.
-pub(crate) const COMMANDS_MAX: usize = 8192;
 
 /// A connection to NATS. Clones share it.
 #[derive(Clone)]
@@ -39,6 +34,10 @@ struct Shared {
     address: String,
     version: ServerVersion,
     clock: Clock,
+    /// Where answers arrive.
+    inbox: String,
+    denials: Denials,
+    is_tenants: AtomicBool,
     /// How often the connection came up, the first time included. The client's event task holds the other end.
     connects: watch::Receiver<u64>,
 }
@@ -100,8 +99,17 @@ pub enum ConnectError {
         /// The server.
         address: String,
     },
+    /// The account has no JetStream.
+    #[error(
+        "this account has no JetStream at {address}, and its streams are not those of the hosts; use the credentials of \
+         the hosts' account, or enable JetStream for this one, which `-js` does for the default account"
+    )]
+    NotThisAccount {
+        /// The server.
+        address: String,
+    },
     /// JetStream was asked and gave no answer.
-    #[error("JetStream at {address} does not answer: {source}")]
+    #[error("JetStream at {address} cannot be used: {source}")]
     JetStream {
         /// The server.
         address: String,
@@ -116,9 +124,19 @@ impl ConnectError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Unreachable { .. } | Self::TooOld { .. } | Self::NoJetStream { .. } => Fault::Unavailable,
-            Self::Denied { .. } => Fault::Denied,
+            Self::Denied { .. } | Self::NotThisAccount { .. } => Fault::Denied,
             Self::Credentials { .. } => Fault::Invalid,
             Self::JetStream { source, .. } => source.fault(),
+        }
+    }
+
+    /// Whether a tenant's own account answers so: it has no JetStream, or its users may not even ask.
+    fn is_tenants_account(&self) -> bool {
+        match self {
+            Self::NotThisAccount { .. } => true,
+            // One that may not read its answers is of use for nothing.
+            Self::JetStream { source: RequestError::Denied { what, .. }, .. } => *what == DENIED_PUBLISH,
+            _ => false,
         }
     }
 }
@@ -131,6 +149,28 @@ impl Nats {
     /// # Errors
     /// No server answers within [`CONNECT_TIMEOUT`], it refuses us, is too old, or has no JetStream.
     pub async fn connect(target: &Target, client_name: &str) -> Result<Self, ConnectError> {
+        let nats = Self::dial(target, client_name).await?;
+        nats.check_jetstream().await?;
+        Ok(nats)
+    }
+
+    /// Connects as [`Self::connect`], and also to a tenant's own account: it has no JetStream, and reaches what the
+    /// hosts' account exports to it.
+    ///
+    /// # Errors
+    /// As for [`Self::connect`].
+    pub async fn connect_publisher(target: &Target, client_name: &str) -> Result<Self, ConnectError> {
+        let nats = Self::dial(target, client_name).await?;
+        match nats.check_jetstream().await {
+            Err(error) if error.is_tenants_account() => {
+                nats.shared.is_tenants.store(true, Ordering::Relaxed);
+                Ok(nats)
+            }
+            checked => checked.map(|()| nats),
+        }
+    }
+
+    async fn dial(target: &Target, client_name: &str) -> Result<Self, ConnectError> {
         let address = target.address();
         let unreachable = |reason: String| ConnectError::Unreachable {
             address: address.clone(),
@@ -138,7 +178,13 @@ impl Nats {
             reason,
         };
         let (connected, connects) = watch::channel(0);
-        let options = options(target, client_name, connected).await?;
+        // Nobody else can guess it: in a shared account whoever reads `_INBOX.>` reads the payloads that a host pulls.
+        let inbox = target
+            .inbox_prefix
+            .clone()
+            .unwrap_or_else(|| format!("_INBOX_saggar_{:016x}", rand::random::<u64>()));
+        let denials = Denials::default();
+        let options = options(target, client_name, &inbox, connected, denials.clone()).await?;
         let servers = target
             .servers
             .iter()
@@ -166,26 +212,22 @@ impl Nats {
             .ok_or_else(|| ConnectError::TooOld { address: address.clone(), found: info.version.clone() })?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ADMIN_TIMEOUT);
-        let nats = Self {
-            shared: Arc::new(Shared {
-                client,
-                jetstream,
-                address: address.clone(),
-                version,
-                clock: Clock::default(),
-                connects,
-            }),
-        };
-        nats.check_jetstream(address).await?;
-        Ok(nats)
+        let (clock, is_tenants) = (Clock::default(), AtomicBool::new(false));
+        let shared =
+            Shared { client, jetstream, address, version, clock, inbox, denials, is_tenants, connects };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
-    async fn check_jetstream(&self, address: String) -> Result<(), ConnectError> {
+    async fn check_jetstream(&self) -> Result<(), ConnectError> {
+        let address = self.shared.address.clone();
         match self.ask::<serde_json::Value>("asking for JetStream", "INFO", &()).await {
             Ok(_) => Ok(()),
             Err(RequestError::NoResponders { .. }) => Err(ConnectError::NoJetStream { address }),
-            Err(error) if matches!(error.code(), Some(code::NOT_ENABLED | code::NOT_ENABLED_FOR_ACCOUNT)) => {
+            Err(error) if error.code() == Some(code::NOT_ENABLED) => {
                 Err(ConnectError::NoJetStream { address })
+            }
+            Err(error) if error.code() == Some(code::NOT_ENABLED_FOR_ACCOUNT) => {
+                Err(ConnectError::NotThisAccount { address })
             }
             Err(source) => Err(ConnectError::JetStream { address, source }),
         }
@@ -193,6 +235,20 @@ impl Nats {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    pub(crate) fn denials(&self) -> &Denials {
+        &self.shared.denials
+    }
+
+    pub(crate) fn inbox_prefix(&self) -> &str {
+        &self.shared.inbox
+    }
+
+    /// Whether this is a tenant's own account: it reaches what the hosts' account exports to it, and no stream.
+    #[must_use]
+    pub fn is_tenants(&self) -> bool {
+        self.shared.is_tenants.load(Ordering::Relaxed)
     }
 
     /// Whether the connection is up at this moment.
@@ -266,88 +322,6 @@ impl Nats {
     }
 }
 
-async fn options(
-    target: &Target,
-    client_name: &str,
-    connected: watch::Sender<u64>,
-) -> Result<ConnectOptions, ConnectError> {
-    let unusable = |what, path: &std::path::Path, reason: String| ConnectError::Credentials {
-        what,
-        path: path.display().to_string(),
-        reason,
-    };
-    let connected = Arc::new(connected);
-    // Answers go to a prefix nobody else can guess: in a shared account whoever reads `_INBOX.>` reads the payloads
-    // that a host pulls.
-    let inbox = target
-        .inbox_prefix
-        .clone()
-        .unwrap_or_else(|| format!("_INBOX_saggar_{:016x}", rand::random::<u64>()));
-    let mut options = ConnectOptions::new()
-        .name(client_name)
-        .custom_inbox_prefix(inbox)
-        .connection_timeout(CONNECT_TIMEOUT)
-        .client_capacity(COMMANDS_MAX)
-        .reconnect_delay_callback(reconnect_delay)
-        .event_callback(move |event| {
-            note(&event, &connected);
-            std::future::ready(())
-        });
-    options = match &target.identity {
-        Identity::None => options,
-        Identity::User(user, password) => options.user_and_password(user.clone(), password.clone()),
-        Identity::Token(token) => options.token(token.clone()),
-        Identity::Creds(path) => options
-            .credentials_file(path)
-            .await
-            .map_err(|error| unusable("the credentials file", path, error.to_string()))?,
-        Identity::NKey(path) => {
-            let seed = tokio::fs::read_to_string(path)
-                .await
-                .map_err(|error| unusable("the key file", path, error.to_string()))?;
-            options.nkey(seed.trim().to_owned())
-        }
-    };
-    if let Some(ca) = &target.ca {
-        std::fs::metadata(ca).map_err(|error| unusable("the file of authorities", ca, error.to_string()))?;
-        options = options.add_root_certificates(ca.clone());
-    }
-    if let Some((certificate, key)) = &target.certificate {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    Ok(options)
-}
-
-/// Doubles from 2 ms, then stays at the longest, shortened by up to a half so that hosts do not come in step.
-fn reconnect_delay(attempts: usize) -> Duration {
-    let doublings = u32::try_from(attempts).unwrap_or(u32::MAX).saturating_sub(1).min(20);
-    if doublings == 0 {
-        return Duration::ZERO;
-    }
-    let full = Duration::from_millis(1 << doublings).min(RECONNECT_DELAY_MAX);
-    full.mul_f64(rand::random_range(0.5..=1.0))
-}
-
-fn note(event: &Event, connected: &watch::Sender<u64>) {
-    match event {
-        Event::Connected => {
-            connected.send_modify(|count| *count += 1);
-            tracing::debug!("connected to NATS");
-        }
-        Event::Disconnected => tracing::warn!("lost the connection to NATS; reconnecting"),
-        Event::SlowConsumer(subscription) => {
-            tracing::warn!(
-                subscription,
-                "messages from NATS were dropped: they arrive faster than they are read"
-            );
-        }
-        Event::ServerError(error) => tracing::warn!(%error, "NATS complains"),
-        Event::ClientError(error) => tracing::warn!(%error, "the NATS client complains"),
-        Event::LameDuckMode => tracing::warn!("the NATS server is about to shut down"),
-        Event::Draining | Event::Closed => tracing::debug!(%event, "the connection to NATS ends"),
-    }
-}
-
 fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -365,15 +339,6 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reconnecting_starts_at_once_and_never_waits_longer_than_a_second() {
-        assert_eq!(reconnect_delay(1), Duration::ZERO);
-        for attempts in 2..200 {
-            let delay = reconnect_delay(attempts);
-            assert!(delay > Duration::ZERO && delay <= RECONNECT_DELAY_MAX, "{attempts}: {delay:?}");
-        }
-    }
 
     #[tokio::test]
     async fn an_address_without_a_server_is_named_with_what_to_do() {

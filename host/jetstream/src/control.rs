@@ -4,18 +4,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
-use saggar_model::{CancelAnswer, CancelRequest, Cancellation, HostName, NameError, may_answer_to};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use saggar_model::{CancelAnswer, CancelRequest, Cancellation, HostName};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::api::RequestError;
-use crate::{CancelError, Fault, Nats};
+use crate::{Fault, Nats};
 
 /// One of the hosts answers a request.
 pub(crate) const GROUP: &str = "saggar-hosts";
 
 /// How long an answer may take: a few reads and two writes, one of them perhaps while a stream changes its leader.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a host is asked again that has too much to do, and how long it is left alone.
+pub(crate) const BUSY_TRIES: u32 = 50;
+pub(crate) const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where a host is told to leave.
 fn drain_subject(host: &HostName) -> String {
@@ -66,18 +70,11 @@ impl ControlError {
     }
 }
 
-/// A request to cancel that has arrived, and where its answer goes.
-#[derive(Debug)]
-pub struct CancelAsked {
-    /// What is asked; or why it cannot be understood.
-    pub request: Result<CancelRequest, NameError>,
-    reply: Option<async_nats::Subject>,
-}
-
-#[derive(Serialize, Deserialize)]
+/// What hosts answer.
+#[derive(Deserialize)]
 #[serde(untagged)]
-enum Document {
-    Success { data: CancelAnswer },
+enum Document<T> {
+    Success { data: T },
     Problem { code: String, detail: String },
 }
 
@@ -93,48 +90,25 @@ impl Control {
     /// # Errors
     /// No host is there, there is no such task, or NATS does not answer.
     pub async fn cancel(&self, request: &CancelRequest) -> Result<CancelAnswer, ControlError> {
-        const DOING: &str = "cancelling a task";
-        let answer = self
-            .nats
-            .request(DOING, request.subject(), None, Bytes::new(), ANSWER_TIMEOUT)
-            .await
-            .map_err(no_host)?;
-        match serde_json::from_slice(&answer.payload) {
-            Ok(Document::Success { data }) => Ok(data),
-            Ok(Document::Problem { code, detail }) => Err(ControlError::Refused { code, detail }),
-            Err(error) => Err(ControlError::Request(RequestError::Unreadable {
-                doing: DOING,
-                reason: error.to_string(),
-            })),
-        }
+        self.ask_hosts("cancelling a task", request.subject()).await
     }
 
-    /// Requests to cancel, of which each goes to one host.
-    ///
-    /// # Errors
-    /// The connection is closed.
-    pub async fn cancel_requests(&self) -> Result<impl Stream<Item = CancelAsked> + use<>, RequestError> {
-        let subscribing = self.nats.client().queue_subscribe(CancelRequest::SUBJECTS, GROUP.to_owned());
-        let asked =
-            subscribing.await.map_err(|_| RequestError::Closed { doing: "listening for requests" })?;
-        Ok(asked.map(|message| CancelAsked {
-            request: CancelRequest::read(&message.subject),
-            reply: message.reply,
-        }))
-    }
-
-    /// Answers a request.
-    pub async fn answer(&self, asked: CancelAsked, answer: Result<CancelAnswer, CancelError>) {
-        let tenant = asked.request.as_ref().ok().map(|request| &request.tenant);
-        let Some(reply) = asked.reply.filter(|reply| may_answer_to(tenant, reply)) else { return };
-        let document = match answer {
-            Ok(data) => json!({ "data": data, "meta": {} }),
-            Err(error) => problem(&error),
-        };
-        let sent =
-            self.nats.send("answering a request", reply, None, Bytes::from(document.to_string())).await;
-        if let Err(error) = sent {
-            tracing::debug!(%error, "an answer was lost");
+    /// Asks the hosts, and again while the one that is asked has too much to do.
+    pub(crate) async fn ask_hosts<T: DeserializeOwned>(
+        &self,
+        doing: &'static str,
+        subject: String,
+    ) -> Result<T, ControlError> {
+        let mut busy = 0;
+        loop {
+            let asking = self.nats.request(doing, subject.clone(), None, Bytes::new(), ANSWER_TIMEOUT);
+            match read(doing, &asking.await.map_err(no_host)?.payload) {
+                Err(ControlError::Refused { code, .. }) if code == "busy" && busy < BUSY_TRIES => {
+                    busy += 1;
+                    tokio::time::sleep(BUSY_PAUSE).await;
+                }
+                answer => return answer,
+            }
         }
     }
 
@@ -193,33 +167,30 @@ pub(crate) fn no_host(error: RequestError) -> ControlError {
     }
 }
 
-/// An error as RFC 9457 has it.
-fn problem(error: &CancelError) -> serde_json::Value {
-    let (code, title) = match error.fault() {
-        Fault::NotFound => ("not-found", "What was named is not there"),
-        Fault::Invalid => ("invalid", "The request makes no sense"),
-        Fault::Unavailable => ("unavailable", "JetStream does not answer"),
-        Fault::Denied | Fault::Conflict | Fault::Internal => ("internal", "The host could not do it"),
-    };
-    json!({
-        "type": format!("urn:saggar:error:{code}"), "title": title, "detail": error.to_string(), "code": code,
-    })
+/// What an answer says.
+pub(crate) fn read<T: DeserializeOwned>(doing: &'static str, json: &[u8]) -> Result<T, ControlError> {
+    match serde_json::from_slice(json) {
+        Ok(Document::Success { data }) => Ok(data),
+        Ok(Document::Problem { code, detail }) => Err(ControlError::Refused { code, detail }),
+        Err(error) => {
+            Err(ControlError::Request(RequestError::Unreadable { doing, reason: error.to_string() }))
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::requests::Refusal;
 
     #[test]
-    fn a_problem_is_told_from_an_answer() {
-        let error =
-            CancelError::Name("saggar.a.control.cancel.q.ä".parse::<saggar_model::TaskId>().unwrap_err());
-        let text = problem(&error).to_string();
-        match serde_json::from_str(&text).unwrap() {
-            Document::Problem { code, detail } => {
-                assert!(code == "invalid" && detail.contains("task id"), "{detail}");
-            }
-            Document::Success { .. } => panic!("{text}"),
-        }
+    fn a_refusal_is_told_from_an_answer() {
+        let error = "ä".parse::<saggar_model::TaskId>().unwrap_err();
+        let text = Refusal::new(Fault::Invalid, error).document().to_string();
+        let refused = read::<CancelAnswer>("asking", text.as_bytes()).unwrap_err();
+        assert_eq!(refused.fault(), Fault::Invalid);
+        assert!(refused.to_string().contains("task id"), "{refused}");
+        let busy = Refusal::busy().document().to_string();
+        assert_eq!(read::<CancelAnswer>("asking", busy.as_bytes()).unwrap_err().fault(), Fault::Unavailable);
     }
 }

@@ -3,6 +3,7 @@
 //! Any replica answers, so that in a cluster a read may be a moment behind the last write.
 
 use std::future::Future;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use async_nats::{HeaderMap, Message};
@@ -169,14 +170,13 @@ impl Nats {
             body["max_bytes"] = max_bytes.into();
         }
         let body = body.to_string();
-        let client = self.client();
+        let (client, subject) = (self.client(), format!("$JS.API.DIRECT.GET.{stream}"));
         let reading = async {
             let inbox = client.new_inbox();
             let closed = |_| RequestError::Closed { doing };
             let mut answers = client.subscribe(inbox.clone()).await.map_err(closed)?;
-            let subject = format!("$JS.API.DIRECT.GET.{stream}");
             client
-                .publish_with_reply(subject, inbox, body.into())
+                .publish_with_reply(subject.clone(), inbox, body.into())
                 .await
                 .map_err(|_| RequestError::Closed { doing })?;
             let before = found.len();
@@ -195,8 +195,6 @@ impl Nats {
             }
             Err(RequestError::Closed { doing })
         };
-        tokio::time::timeout(READ_TIMEOUT, reading)
-            .await
-            .unwrap_or(Err(RequestError::TimedOut { doing, waited: READ_TIMEOUT }))
+        self.answered(doing, &subject, READ_TIMEOUT, pin!(reading)).await
     }
 }

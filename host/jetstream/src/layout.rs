@@ -31,6 +31,9 @@ pub const HOST_TTL: Duration = Duration::from_secs(10);
 /// that nothing does.
 const CHECKPOINT_AGE: Duration = Duration::from_hours(7 * 24);
 
+/// How long a day of usage is kept: a year, and a month to compare with the year before.
+const USAGE_AGE: Duration = Duration::from_hours(400 * 24);
+
 /// Messages of a tenant's store of payloads at most, so that looking through their names has an end: fifty thousand
 /// payloads of one part each, or 12 GiB of large ones.
 const PAYLOAD_MESSAGES_MAX: i64 = 100_000;
@@ -166,6 +169,19 @@ pub(crate) fn state_stream(replicas: usize) -> Config {
     }
 }
 
+/// The stream of what tenants have used.
+pub(crate) fn usage_stream(replicas: usize) -> Config {
+    Config {
+        name: Subjects::USAGE_STREAM.to_owned(),
+        subjects: vec![Subjects::USAGE_SUBJECTS.to_owned()],
+        discard: DiscardPolicy::Old,
+        max_messages_per_subject: 1,
+        max_bytes: -1,
+        max_age: USAGE_AGE,
+        ..base(replicas)
+    }
+}
+
 /// A key-value bucket as every client of JetStream knows it.
 pub(crate) fn bucket(name: &str, max_age: Duration, replicas: usize) -> Config {
     Config {
@@ -292,15 +308,14 @@ mod tests {
 
     fn record(queues: &[&str]) -> TenantRecord {
         let queue = QueueSpec { concurrency: 7, ..QueueSpec::new("hello@1".parse().unwrap()) };
-        TenantRecord {
-            spec: TenantSpec {
-                name: "acme".parse().unwrap(),
-                weight: 1,
-                quota: Quota { tasks: 10, bytes: 20 << 20, results: 1, dead: 30 << 20, ..Quota::default() },
-                queues: queues.iter().map(|name| (name.parse().unwrap(), queue.clone())).collect(),
-            },
-            plugins: [].into(),
-        }
+        let spec = TenantSpec {
+            name: "acme".parse().unwrap(),
+            weight: 1,
+            quota: Quota { tasks: 10, bytes: 20 << 20, results: 1, dead: 30 << 20, ..Quota::default() },
+            queues: queues.iter().map(|name| (name.parse().unwrap(), queue.clone())).collect(),
+            schedules: [].into(),
+        };
+        TenantRecord::new(spec, [].into())
     }
 
     #[test]
@@ -332,6 +347,7 @@ mod tests {
             results_stream(&record, 1),
             dead_stream(&record, 1),
             state_stream(1),
+            usage_stream(1),
         ] {
             assert!(!stream.allow_rollup, "{}", stream.name);
             assert!(!stream.allow_message_schedules, "{}", stream.name);
@@ -387,6 +403,14 @@ mod tests {
         assert_eq!(stream.subjects, ["saggar.state.>"]);
         assert_eq!(stream.retention, RetentionPolicy::Limits);
         assert!(stream.allow_direct);
+    }
+
+    #[test]
+    fn what_was_used_is_kept_one_for_each_day_and_book() {
+        let stream = usage_stream(3);
+        assert_eq!((stream.name.as_str(), stream.max_messages_per_subject), ("SAGGAR_USAGE", 1));
+        assert_eq!(stream.subjects, ["saggar-usage.>"], "nothing that a tenant could be granted");
+        assert_eq!((stream.max_age, stream.num_replicas), (Duration::from_hours(9600), 3));
     }
 
     #[test]

@@ -1,26 +1,19 @@
 //! Large payloads as their publishers put and read them: part by part, through whichever host answers.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use saggar_model::{
     Digest, PAYLOAD_MAX_BYTES, PartAnswer, PayloadName, PayloadRequest, RemovedAnswer, TenantName,
     WholeAnswer, header_name,
 };
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::RequestError;
-use crate::control::{ANSWER_TIMEOUT, Control, ControlError, no_host};
+use crate::control::{self, ANSWER_TIMEOUT, BUSY_PAUSE, BUSY_TRIES, Control, ControlError, no_host};
 use crate::headers::Headers;
 use crate::layout::task_max_bytes;
 
 const DOING: &str = "asking for a large payload";
-
-/// How often a host is asked again that has too much to do, and how long it is left alone.
-const BUSY_TRIES: u32 = 50;
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often it is asked again when the store did not answer it in time: a cluster that loses a leader stores nothing
 /// for a while, and each request can be repeated.
@@ -35,13 +28,6 @@ pub struct PayloadUpload {
     stored: Option<PartAnswer>,
     digest: Sha256,
     size: u64,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Document<T> {
-    Success { data: T },
-    Problem { code: String, detail: String },
 }
 
 impl Control {
@@ -196,11 +182,5 @@ impl PayloadUpload {
 
 /// What an answer says.
 fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T, ControlError> {
-    match serde_json::from_slice(json) {
-        Ok(Document::Success { data }) => Ok(data),
-        Ok(Document::Problem { code, detail }) => Err(ControlError::Refused { code, detail }),
-        Err(error) => {
-            Err(ControlError::Request(RequestError::Unreadable { doing: DOING, reason: error.to_string() }))
-        }
-    }
+    control::read(DOING, json)
 }

@@ -114,7 +114,19 @@ impl Provisioner {
         Self { nats: nats.clone(), replicas: usize::try_from(replicas).unwrap_or(1).max(1) }
     }
 
-    /// Makes what all tenants share: the state stream, the buckets and the store of plugins.
+    /// With as many copies as what is there already has; one, if nothing is.
+    ///
+    /// # Errors
+    /// NATS does not answer.
+    pub async fn as_found(nats: &Nats) -> Result<Self, RequestError> {
+        match nats.stream_info(saggar_model::Subjects::STATE_STREAM).await {
+            Ok(info) => Ok(Self { nats: nats.clone(), replicas: info.config.num_replicas.max(1) }),
+            Err(error) if error.is_not_found() => Ok(Self::new(nats, 1)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes what all tenants share: the streams of states and of usage, the buckets and the store of plugins.
     ///
     /// # Errors
     /// The server refuses or does not answer.
@@ -122,6 +134,7 @@ impl Provisioner {
         let replicas = self.replicas;
         for wanted in [
             layout::state_stream(replicas),
+            layout::usage_stream(replicas),
             layout::bucket(layout::HOSTS_BUCKET, layout::HOST_TTL, replicas),
             layout::bucket(layout::VERSIONS_BUCKET, Duration::ZERO, replicas),
             layout::bucket(layout::SCHEDULES_BUCKET, Duration::ZERO, replicas),
@@ -134,18 +147,32 @@ impl Provisioner {
         Ok(())
     }
 
+    /// Makes the stream of what tenants have used, should somebody have removed it: without it no host can begin to work
+    /// for another tenant.
+    ///
+    /// # Errors
+    /// The server refuses or does not answer.
+    pub async fn ensure_usage(&self) -> Result<(), ProvisionError> {
+        self.ensure_stream(&layout::usage_stream(self.replicas)).await
+    }
+
     /// Makes a tenant's streams and consumers, sets right what differs, and removes the consumers of queues that are
-    /// gone. Tasks of such a queue stay where they are, and wait for the queue to come back. What plugins keep is made
-    /// when they first do, and only set right here.
+    /// gone. Tasks of such a queue stay where they are, and wait for the queue to come back; a queue that is on its way
+    /// out is left to [`Provisioner::remove`]. What plugins keep is made when they first do, and only set right here.
     ///
     /// # Errors
     /// The server refuses or does not answer; it is safe to try again.
     pub async fn ensure_tenant(&self, record: &TenantRecord) -> Result<(), ProvisionError> {
+        if record.removal.tenant {
+            return Ok(());
+        }
         let tasks = layout::tasks_stream(record, self.nats.max_payload(), self.replicas);
         self.ensure_stream(&layout::results_stream(record, self.replicas)).await?;
         self.ensure_stream(&layout::dead_stream(record, self.replicas)).await?;
         for name in self.consumers(&tasks.name).await? {
-            let wanted = name.parse().is_ok_and(|queue| record.spec.queues.contains_key(&queue));
+            let wanted = name.parse().is_ok_and(|queue| {
+                record.spec.queues.contains_key(&queue) || record.removal.queues.contains(&queue)
+            });
             if !wanted {
                 self.remove_consumer(&tasks.name, &name).await?;
             }
@@ -198,13 +225,14 @@ impl Provisioner {
         }
     }
 
-    /// The streams that a tenant always has, that of its tasks first, and that of all tenants' states.
-    pub(crate) fn wanted_streams(&self, record: &TenantRecord) -> [Config; 4] {
+    /// The streams that a tenant always has, that of its tasks first, and those that it shares with all tenants.
+    pub(crate) fn wanted_streams(&self, record: &TenantRecord) -> [Config; 5] {
         [
             layout::tasks_stream(record, self.nats.max_payload(), self.replicas),
             layout::results_stream(record, self.replicas),
             layout::dead_stream(record, self.replicas),
             layout::state_stream(self.replicas),
+            layout::usage_stream(self.replicas),
         ]
     }
 
@@ -220,6 +248,14 @@ impl Provisioner {
         ]
     }
 
+    pub(crate) fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
+    pub(crate) fn replicas(&self) -> usize {
+        self.replicas
+    }
+
     async fn is_there(&self, stream: &str) -> Result<bool, ProvisionError> {
         match self.stream(stream).await {
             Ok(_) => Ok(true),
@@ -229,7 +265,7 @@ impl Provisioner {
     }
 
     /// Sets a stream right that may not have been needed yet.
-    async fn ensure_if_there(&self, wanted: &Config) -> Result<(), ProvisionError> {
+    pub(crate) async fn ensure_if_there(&self, wanted: &Config) -> Result<(), ProvisionError> {
         match self.stream(&wanted.name).await {
             Err(error) if error.is_not_found() => Ok(()),
             Ok(found) if of_streams(&found.config, wanted).is_empty() => Ok(()),
@@ -345,7 +381,7 @@ impl Provisioner {
     }
 
     /// The names of a stream's consumers; none if there is no such stream.
-    async fn consumers(&self, stream: &str) -> Result<Vec<String>, ProvisionError> {
+    pub(crate) async fn consumers(&self, stream: &str) -> Result<Vec<String>, ProvisionError> {
         #[derive(Deserialize)]
         struct Page {
             #[serde(default)]

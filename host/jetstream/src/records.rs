@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures::StreamExt as _;
-use saggar_model::{QueueName, RecordError, Subjects, TaskId, TaskResult, TenantName};
+use saggar_model::{QueueName, RecordError, Sequence, Subjects, TaskId, TaskResult, TenantName};
 
 use crate::api::RequestError;
 use crate::direct::{Kept, expected};
@@ -24,10 +24,10 @@ pub struct Results {
 /// What became of a result that was to be stored.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Put {
-    /// It is the task's result.
-    Stored,
+    /// It is the task's result, at this place in the stream of results.
+    Stored(Sequence),
     /// The task has this one already.
-    Refused(Box<TaskResult>),
+    Refused(Box<StoredResult>),
 }
 
 /// A result as it is stored.
@@ -105,12 +105,12 @@ impl Results {
             let stored =
                 self.nats.store("storing a result", subject.clone(), Some(headers.clone()), payload.clone());
             match stored.await {
-                Ok(_) => return Ok(Put::Stored),
+                Ok(stored) => return Ok(Put::Stored(stored.sequence)),
                 Err(error) if error.is_wrong_sequence() => {}
                 Err(error) => return Err(error.into()),
             }
             if let Some(found) = expected(|| self.at_subject(tenant, &subject)).await? {
-                return Ok(Put::Refused(Box::new(found.result)));
+                return Ok(Put::Refused(Box::new(found)));
             }
             // It has ended or was removed between the two, and there is room for ours.
         }

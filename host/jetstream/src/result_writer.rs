@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::{StatusCode, Subscriber};
 use futures::StreamExt as _;
+use saggar_model::Sequence;
 use slab::Slab;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -101,9 +102,9 @@ impl<T> ResultWriter<T> {
 }
 
 impl<T> Answers<T> {
-    /// The next answer: the result is stored, or it was refused or not answered within [`STORE_TIMEOUT`], and may be
+    /// The next answer: the result is stored, at this place in the stream of results, or it was refused or not answered within [`STORE_TIMEOUT`], and may be
     /// stored all the same. Nothing once the connection is closed.
-    pub async fn next(&mut self) -> Option<(T, Result<(), RequestError>)> {
+    pub async fn next(&mut self) -> Option<(T, Result<Sequence, RequestError>)> {
         loop {
             if let Some(context) = self.overdue.pop() {
                 return Some((context, Err(RequestError::TimedOut { doing: DOING, waited: STORE_TIMEOUT })));
@@ -119,7 +120,7 @@ impl<T> Answers<T> {
                     let answer = if message.status == Some(StatusCode::NO_RESPONDERS) {
                         Err(RequestError::NoResponders { doing: DOING })
                     } else {
-                        store_answer(DOING, &message.payload).map(|_| ())
+                        store_answer(DOING, &message.payload).map(|stored| stored.sequence)
                     };
                     return Some((context, answer));
                 }

@@ -1,7 +1,9 @@
 //! The schedules of all tenants: one record for each, in a bucket that only hosts and operators write.
 
+use std::time::SystemTime;
+
 use bytes::Bytes;
-use saggar_model::{Schedule, ScheduleName, TenantName};
+use saggar_model::{Schedule, ScheduleName, TenantName, TenantRecord};
 
 use crate::api::RequestError;
 use crate::bucket::{Bucket, Entry, Expected};
@@ -118,6 +120,40 @@ impl Schedules {
         } else {
             Err(conflict(tenant, name))
         }
+    }
+
+    /// Makes, changes and removes schedules as a tenant's record says. Those that its file never described are left
+    /// alone, until their tenant goes. `stored` are those that there are, of this tenant or of all. The answer says whether anything had to be done.
+    ///
+    /// # Errors
+    /// NATS does not answer, or somebody changed one meanwhile; it is safe to try again.
+    pub async fn follow(
+        &self,
+        record: &TenantRecord,
+        stored: &[StoredSchedule],
+        now: SystemTime,
+    ) -> Result<bool, SchedulesError> {
+        let tenant = &record.spec.name;
+        let stored: Vec<_> = stored.iter().filter(|stored| stored.tenant == *tenant).collect();
+        let mut changed = false;
+        for (name, spec) in &record.spec.schedules {
+            let there = stored.iter().find(|stored| stored.schedule.name == *name);
+            let wanted = spec.record(name, there.map(|there| &there.schedule), now);
+            if there.is_none_or(|there| there.schedule != wanted) {
+                let expected = there.map_or(Expected::Absent, |there| Expected::Revision(there.revision));
+                self.put(tenant, &wanted, expected).await?;
+                changed = true;
+            }
+        }
+        let gone = |stored: &&&StoredSchedule| {
+            let wanted = record.spec.schedules.contains_key(&stored.schedule.name);
+            record.removal.tenant || (stored.schedule.from_file && !wanted)
+        };
+        for stored in stored.iter().filter(gone) {
+            self.remove(tenant, &stored.schedule.name, stored.revision).await?;
+            changed = true;
+        }
+        Ok(changed)
     }
 
     /// The schedules of a tenant, or of all, by name, and what is wrong with those that cannot be read.

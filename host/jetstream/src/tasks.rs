@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_ID};
 use bytes::Bytes;
-use saggar_model::{QueueName, Subjects, TaskId, TaskRef, TenantName, header_name};
+use saggar_model::{QueueName, Subjects, TaskId, TaskRef, TenantName, Ticket, header_name};
 
 use crate::api::{RequestError, code};
 use crate::direct::Kept;
@@ -151,6 +151,8 @@ pub struct QueuedTask {
     pub size: usize,
     /// The task that waits for it.
     pub group: Option<TaskRef>,
+    /// Where it says that the record lies of what it has been through.
+    pub ticket: Option<Ticket>,
 }
 
 const PUBLISHING: &str = "publishing a task";
@@ -213,6 +215,7 @@ impl Tasks {
     ) -> PublishError {
         let unknown = || PublishError::UnknownQueue { tenant: tenant.clone(), queue: queue.clone() };
         match (&error, id) {
+            (RequestError::NoResponders { .. }, _) if self.nats.is_tenants() => unknown(),
             (RequestError::NoResponders { .. }, _) => {
                 // So it is for a moment, too, when a cluster has lost the leader of a stream that does exist.
                 let subjects = Subjects::of(tenant);
@@ -355,6 +358,7 @@ fn queued(id: TaskId, kept: &Kept) -> QueuedTask {
         published_at: kept.time,
         size: kept.payload.len(),
         group: kept.header(header_name::GROUP).and_then(|task| task.parse().ok()),
+        ticket: kept.header(header_name::STATE).and_then(|ticket| ticket.parse().ok()),
     }
 }
 

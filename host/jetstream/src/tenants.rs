@@ -5,7 +5,10 @@ use saggar_model::{TenantName, TenantRecord};
 
 use crate::api::RequestError;
 use crate::bucket::{Bucket, Entry, Expected};
-use crate::{Fault, Nats, layout};
+use crate::{Fault, Nats, layout, task_max_bytes};
+
+/// How often a change is tried again that somebody else was faster with.
+const TRIES: usize = 5;
 
 /// The records of all tenants.
 #[derive(Debug, Clone)]
@@ -28,6 +31,19 @@ pub enum TenantsError {
     /// NATS refused or did not answer.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// It would not fit into a message. Nothing was sent.
+    #[error(
+        "the record of tenant {tenant} would have {size} bytes, and a message of this NATS may have {max}: shorten \
+         payloads of schedules or values of `grants.config`, or raise `max_payload` of nats-server"
+    )]
+    TooLarge {
+        /// The tenant.
+        tenant: TenantName,
+        /// Its size.
+        size: usize,
+        /// The most it may have.
+        max: usize,
+    },
     /// Somebody else changed the record meanwhile.
     #[error("tenant {tenant} was changed by someone else meanwhile; look at it again, then repeat")]
     Conflict {
@@ -52,6 +68,7 @@ impl TenantsError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Request(error) => error.fault(),
+            Self::TooLarge { .. } => Fault::Invalid,
             Self::Conflict { .. } => Fault::Conflict,
             Self::Unreadable { .. } => Fault::Internal,
         }
@@ -85,10 +102,45 @@ impl Tenants {
             revision: 0,
             reason: error.to_string(),
         })?;
+        // A message that is too large would cost the connection.
+        let max = task_max_bytes(self.bucket.nats().max_payload());
+        if value.len() > max {
+            return Err(TenantsError::TooLarge { tenant: tenant.clone(), size: value.len(), max });
+        }
         self.bucket
             .put("writing a tenant", tenant.as_str(), Bytes::from(value), expected)
             .await?
             .ok_or_else(|| TenantsError::Conflict { tenant: tenant.clone() })
+    }
+
+    /// Changes a tenant's record, again if somebody else was faster. The answer is the record as it was written, with what
+    /// `change` had to say; nothing if there is no such tenant.
+    ///
+    /// # Errors
+    /// NATS does not answer, the record cannot be read, or it keeps being changed. A refusal of `change` is an `Ok`: it
+    /// is `change` that knows what it means, and nothing was written then.
+    pub async fn change<T, E>(
+        &self,
+        tenant: &TenantName,
+        mut change: impl FnMut(&mut TenantRecord) -> Result<T, E>,
+    ) -> Result<Option<Result<(TenantEntry, T), E>>, TenantsError> {
+        for _ in 0..TRIES {
+            let Some(TenantEntry { mut record, revision }) = self.get(tenant).await? else { return Ok(None) };
+            let before = record.clone();
+            let said = match change(&mut record) {
+                Ok(said) => said,
+                Err(refusal) => return Ok(Some(Err(refusal))),
+            };
+            if record == before {
+                return Ok(Some(Ok((TenantEntry { record, revision }, said))));
+            }
+            match self.put(&record, Expected::Revision(revision)).await {
+                Ok(revision) => return Ok(Some(Ok((TenantEntry { record, revision }, said)))),
+                Err(TenantsError::Conflict { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(TenantsError::Conflict { tenant: tenant.clone() })
     }
 
     /// Removes a tenant's record if it has this revision. Its streams stay.

@@ -29,7 +29,7 @@ const CHANGES_MAX: usize = 256;
 #[derive(Debug, Clone, PartialEq)]
 pub enum TenantChange {
     /// A record is new or was changed.
-    Put(TenantEntry),
+    Put(Box<TenantEntry>),
     /// A record was removed.
     Removed(TenantName),
     /// All records there were when the watch began, or began again, have been passed on.
@@ -133,7 +133,7 @@ impl Watcher {
             return self.removed(&entry.key).await;
         }
         self.known.insert(entry.key.clone(), entry.revision);
-        self.send(read(entry).map(TenantChange::Put)).await
+        self.send(read(entry).map(|entry| TenantChange::Put(Box::new(entry)))).await
     }
 
     async fn removed(&mut self, key: &str) -> Result<(), Gone> {

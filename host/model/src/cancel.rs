@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{NameError, Outcome, QueueName, Subjects, TaskId, TaskRef, TenantName, escape_and_cut};
+use crate::{NameError, Outcome, QueueName, Subjects, TaskId, TaskRef, TenantName, control};
 
 /// A request to cancel a task. Its subject says all; the payload is not looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,8 +20,7 @@ impl CancelRequest {
     /// Where it is published.
     #[must_use]
     pub fn subject(&self) -> String {
-        let Self { tenant, task: TaskRef { queue, id } } = self;
-        format!("saggar.{tenant}.control.cancel.{queue}.{id}")
+        control::subject("cancel", &self.tenant, &self.task)
     }
 
     /// Reads a request from its subject.
@@ -29,16 +28,8 @@ impl CancelRequest {
     /// # Errors
     /// It is none, or one of its names cannot be one.
     pub fn read(subject: &str) -> Result<Self, NameError> {
-        let tokens: Vec<&str> = subject.split('.').collect();
-        let ["saggar", tenant, "control", "cancel", queue, id] = tokens[..] else {
-            return Err(NameError {
-                what: "subject",
-                given: escape_and_cut(subject, 256),
-                rule: "publish to saggar.<tenant>.control.cancel.<queue>.<task-id>",
-            });
-        };
-        let task = TaskRef { queue: queue.parse()?, id: id.parse()? };
-        Ok(Self { tenant: tenant.parse()?, task })
+        let rule = "publish to saggar.<tenant>.control.cancel.<queue>.<task-id>";
+        control::read("cancel", subject, rule).map(|(tenant, task)| Self { tenant, task })
     }
 }
 

@@ -43,6 +43,12 @@ pub mod name {
     pub const PEAK_MEMORY: &str = "Saggar-Peak-Memory";
     /// Run time in milliseconds.
     pub const DURATION: &str = "Saggar-Duration";
+    /// The part of the run time that the guest was computing, in milliseconds.
+    pub const CPU: &str = "Saggar-Cpu";
+    /// What the attempts before the last one cost, by host, as JSON; absent if there was none.
+    pub const EARLIER: &str = "Saggar-Earlier";
+    /// The book that the host counts the result in.
+    pub const BOOK: &str = "Saggar-Book";
     /// Waiting time in milliseconds.
     pub const QUEUED: &str = "Saggar-Queued";
     /// `name@version`.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{CRASHES_MAX, Outcome, Passage, Suspicion};
+use crate::{CRASHES_MAX, Earlier, Outcome, Passage, Receipt, Suspicion};
 
 /// The state record of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct History {
     /// The task's way through timers, if it went into any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub passage: Option<Passage>,
+    /// What the attempts that counted have cost.
+    #[serde(skip_serializing_if = "Earlier::is_none")]
+    pub earlier: Earlier,
 }
 
 impl History {
@@ -112,6 +115,16 @@ impl History {
         }
         after
     }
+
+    /// The same as [`Self::after`], with what the run cost if it counts.
+    #[must_use]
+    pub fn after_run(&self, outcome: Outcome, delivery: u64, host: &str, receipt: &Receipt) -> Self {
+        let mut after = self.after(outcome, delivery, host);
+        if after.attempts > self.attempts {
+            after.earlier.add(receipt);
+        }
+        after
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +157,16 @@ mod tests {
         );
         assert_eq!((twice.host_errors, twice.attempts), (2, 0));
         assert_eq!(twice.after(Outcome::Retried, 3, "a").host_errors, 0);
+    }
+
+    #[test]
+    fn what_a_run_cost_is_kept_if_the_run_counts() {
+        let receipt = Receipt { fuel: 7, host: "a".into(), ..Receipt::default() };
+        let after = |outcome| History::default().after_run(outcome, 1, "a", &receipt);
+        assert_eq!(after(Outcome::Retried).earlier.total().fuel, 7);
+        assert!(after(Outcome::Interrupted).earlier.is_none() && after(Outcome::HostError).earlier.is_none());
+        let twice = after(Outcome::Retried).after_run(Outcome::Trapped, 2, "b", &receipt);
+        assert_eq!((twice.attempts, twice.earlier.total().attempts, twice.earlier.total().fuel), (2, 2, 14));
     }
 
     #[test]

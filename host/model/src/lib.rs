@@ -4,10 +4,17 @@
 //! what lets settlement, retries and limits be tested as tables, and every other crate agree on one meaning for
 //! each word.
 
+mod bill;
+mod book;
+mod canary;
 mod cancel;
 pub mod checkup;
 mod child;
 pub mod config;
+mod control;
+mod counters;
+mod day;
+mod earlier;
 mod ending;
 mod grants;
 mod group;
@@ -28,28 +35,41 @@ mod payload_request;
 mod plan;
 mod plugin;
 mod quantity;
+mod reach;
 mod receipt;
 mod record;
+mod removal;
 mod retry;
 mod retry_budget;
+mod rollout;
 mod schedule;
+mod schedule_spec;
 mod secret;
 mod settle;
 mod signature;
+mod spent;
 mod store;
 mod subject;
 mod suspicion;
+mod tally;
 mod task;
 mod tenant;
 mod text;
 mod timer;
 mod unique;
+mod whereabouts;
 
+pub use bill::{Bill, is_charged};
+pub use book::{Book, Page, Ticket as BookTicket};
+pub use canary::Canary;
 pub use cancel::{CancelAnswer, CancelRequest, Cancellation, Was};
 pub use child::{
     CHILDREN_BYTES_MAX, CHILDREN_MAX, Child, DEPTH_MAX, Incarnation, JOIN_WAIT_DEFAULT, JOINS_MAX, NewChild,
     Offspring, SubmitError,
 };
+pub use counters::Counters;
+pub use day::{Day, NotADay};
+pub use earlier::{Earlier, NotEarlier};
 pub use ending::{Ending, Failure, Output};
 pub use grants::{Capability, Grants};
 pub use group::{Counted, Group};
@@ -64,7 +84,7 @@ pub use http_host::{HttpHost, HttpHostError};
 pub use key::{KeyError, PublicKey, SecretKey};
 pub use limits::{Ceilings, Limits};
 pub use name::{
-    ConfigKey, HostName, NameError, PluginName, QueueName, ScheduleName, SecretName, TaskId, TaskRef,
+    BookId, ConfigKey, HostName, NameError, PluginName, QueueName, ScheduleName, SecretName, TaskId, TaskRef,
     TenantName, TimerName,
 };
 pub use outcome::{Outcome, UnknownOutcome};
@@ -73,16 +93,24 @@ pub use payload_request::{BadPayloadRequest, PartAnswer, PayloadRequest, Removed
 pub use plan::{Change, Plan};
 pub use plugin::{COMPONENT_MAX_BYTES, Digest, PluginError, PluginRef, PluginVersion};
 pub use quantity::{format_bytes, format_duration, format_time, parse_bytes, parse_duration, parse_time};
+pub use reach::{
+    Answers, COMMAND_INBOX, HOSTS_ACCOUNT, INBOXES, Reach, Service, TENANT_CONNECTIONS_MAX,
+    TENANT_SUBSCRIPTIONS_MAX, tenant_account,
+};
 pub use receipt::{PluginId, Receipt};
 pub use record::{DeadLetter, RecordError, Sequence, TaskResult};
+pub use removal::{Losses, Removal};
 pub use retry::{Consequence, RetryPolicy};
 pub use retry_budget::RetryBudget;
+pub use rollout::{NoRollout, Rolled, Rollout, RolloutStep};
 pub use schedule::{
     CATCH_UP_MAX, CatchUp, Due, Firing, ON_TIME, Overlap, SCHEDULE_PAYLOAD_MAX, Schedule, ScheduleError,
 };
+pub use schedule_spec::ScheduleSpec;
 pub use secret::{SecretFiles, SecretGrant, SecretValue, UnfitSecret};
 pub use settle::{HOST_ERRORS_IN_A_ROW, NAK_DELAY_MAX, Settlement, settle};
 pub use signature::{SIGNATURES_MAX, Signature, Statement, TrustedKeys, Untrusted};
+pub use spent::Spent;
 pub use store::{
     CHECKPOINT_INTERVAL, CHECKPOINT_MAX_BYTES, CHUNK_BYTES, Condition, NamePage, ObjectFacts, STORE_CALL_MAX,
     STORE_PAGE_MAX, STORE_TRIES_MAX, StoreError, StoreKey, StoreKind, StoreName, VALUE_RESERVE, Versioned,
@@ -90,8 +118,10 @@ pub use store::{
 };
 pub use subject::{EventKind, NAMELESS, Subjects, TimerSubject};
 pub use suspicion::{CRASHES_MAX, Suspicion, trial, turn_after};
+pub use tally::{DayTally, Tally};
 pub use task::{Invalid, Task, TaskHeaders};
 pub use tenant::{QueueSpec, Quota, TenantRecord, TenantSpec};
 pub use text::{escape, escape_and_cut, panic_message};
 pub use timer::{Arrival, DELAY_MAX, NoTicket, Passage, Ticket};
 pub use unique::{WINDOW_MIN, unique_id, window_of};
+pub use whereabouts::{Place, StateRequest, Whereabouts};

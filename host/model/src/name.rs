@@ -153,6 +153,10 @@ checked_text!(
     TimerName, "timer name", is_task_id, "use 1 to 64 of A-Z, a-z, 0-9, `_` and `-`"
 );
 checked_text!(
+    /// Which book a result is counted in: that of one process of a host, so that another of the same name has another.
+    BookId, "book", is_book_id, "use 1 to 40 of 0-9, a-f and `-`"
+);
+checked_text!(
     /// What a value of a queue's configuration is called.
     ConfigKey, "configuration key", is_config_key, "use 1 to 128 of A-Z, a-z, 0-9, `_`, `.` and `-`"
 );
@@ -166,6 +170,11 @@ checked_text!(
 
 fn is_schedule_name(text: &str) -> bool {
     text.len() <= SCHEDULE_NAME_MAX_BYTES && is_name(text) && !format!("{text}-").starts_with(TaskId::MADE)
+}
+
+fn is_book_id(text: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-');
+    (1..=40).contains(&text.len()) && text.bytes().all(fits)
 }
 
 fn is_config_key(text: &str) -> bool {

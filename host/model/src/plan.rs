@@ -77,6 +77,14 @@ fn values(record: &TenantRecord) -> BTreeMap<String, String> {
         if let Some(digest) = record.digest(&queue.plugin) {
             values.insert(format!("{label}: digest"), digest.to_string());
         }
+        let canary = queue.canary.as_ref().and_then(|canary| record.digest(&canary.plugin(&queue.plugin)));
+        if let Some(digest) = canary {
+            values.insert(format!("{label}: canary.digest"), digest.to_string());
+        }
+    }
+    for (name, schedule) in &record.spec.schedules {
+        let label = format!("schedule {}/{name}", record.spec.name);
+        flatten(&mut values, &label, "", &as_json(schedule));
     }
     values
 }
@@ -108,15 +116,14 @@ mod tests {
     use crate::{QueueSpec, Quota, TenantSpec};
 
     fn record() -> TenantRecord {
-        TenantRecord {
-            spec: TenantSpec {
-                name: "acme".parse().unwrap(),
-                weight: 1,
-                quota: Quota::default(),
-                queues: [("hello".parse().unwrap(), QueueSpec::new("hello@1.0.0".parse().unwrap()))].into(),
-            },
-            plugins: BTreeMap::new(),
-        }
+        let spec = TenantSpec {
+            name: "acme".parse().unwrap(),
+            weight: 1,
+            quota: Quota::default(),
+            queues: [("hello".parse().unwrap(), QueueSpec::new("hello@1.0.0".parse().unwrap()))].into(),
+            schedules: BTreeMap::new(),
+        };
+        TenantRecord::new(spec, BTreeMap::new())
     }
 
     #[test]
@@ -131,6 +138,23 @@ mod tests {
         let plan = Plan::between(Some(&record()), &wanted);
         assert_eq!(plan.changes.len(), 1);
         assert_eq!(plan.changes[0].to_string(), "~ queue acme/hello: limits.fuel: 5000000000 -> 7");
+    }
+
+    #[test]
+    fn schedules_and_canaries_are_part_of_a_plan() {
+        let mut wanted = record();
+        let queue: crate::QueueName = "hello".parse().unwrap();
+        let schedule = crate::ScheduleSpec::new(queue.clone(), "@daily");
+        wanted.spec.schedules.insert("nightly".parse().unwrap(), schedule);
+        let canary = crate::Canary { version: "1.1.0".parse().unwrap(), percent: 10 };
+        wanted.spec.queues.get_mut(&queue).unwrap().canary = Some(canary);
+        let plan = Plan::between(Some(&record()), &wanted);
+        let shown: Vec<_> = plan.changes.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown[..2],
+            ["+ queue acme/hello: canary.percent: 10", "+ queue acme/hello: canary.version: 1.1.0"]
+        );
+        assert!(shown.contains(&"+ schedule acme/nightly: cron: @daily".to_owned()), "{shown:?}");
     }
 
     #[test]

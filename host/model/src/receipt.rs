@@ -14,6 +14,8 @@ pub struct Receipt {
     pub peak_memory: u64,
     /// Wall time of the attempt.
     pub duration: Duration,
+    /// The part of it that the guest was computing, or being made ready to.
+    pub cpu: Duration,
     /// Time between publishing and the start of this attempt.
     pub queued: Duration,
     /// The counted attempt, from 1; 0 if the task never ran.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::header::{belongs_to_nats, belongs_to_saggar, is_publishers, name};
-use crate::{Ending, Failure, Outcome, PayloadName, PluginRef, Receipt, TaskRef};
+use crate::{BookId, Earlier, Ending, Failure, Outcome, PayloadName, PluginRef, Receipt, TaskRef};
 
 /// Place of a task in its stream.
 pub type Sequence = u64;
@@ -45,6 +45,10 @@ pub struct TaskResult {
     pub object: Option<PayloadName>,
     /// What the last attempt cost.
     pub receipt: Receipt,
+    /// What the attempts before it cost.
+    pub earlier: Earlier,
+    /// The book that it is counted in.
+    pub book: Option<BookId>,
     /// The trace context of the task.
     pub traceparent: Option<String>,
     /// The task that submitted it.
@@ -74,6 +78,8 @@ impl TaskResult {
             payload,
             object: None,
             receipt,
+            earlier: Earlier::default(),
+            book: None,
             traceparent,
             parent: None,
         }
@@ -85,11 +91,23 @@ impl TaskResult {
         Self { parent, ..self }
     }
 
+    /// The result of a task that had these attempts before its last.
+    #[must_use]
+    pub fn with_earlier(self, earlier: Earlier) -> Self {
+        Self { earlier, ..self }
+    }
+
     /// Gives the headers of the message that carries the result to `set`, as name and value.
     pub fn headers(&self, mut set: impl FnMut(&'static str, fmt::Arguments<'_>)) {
         set(name::CONTENT_TYPE, format_args!("{}", self.content_type));
         set(name::TASK, format_args!("{}", self.task));
         receipt_headers(&mut set, self.outcome, self.sequence, &self.receipt);
+        if !self.earlier.is_none() {
+            set(name::EARLIER, format_args!("{}", self.earlier));
+        }
+        if let Some(book) = &self.book {
+            set(name::BOOK, format_args!("{book}"));
+        }
         if let Some(object) = &self.object {
             set(name::PAYLOAD, format_args!("{}", object.header()));
         }
@@ -121,6 +139,8 @@ impl TaskResult {
             fuel: wanted(get(name::FUEL), name::FUEL)?,
             peak_memory: wanted(get(name::PEAK_MEMORY), name::PEAK_MEMORY)?,
             duration: millis(name::DURATION)?,
+            // Hosts of earlier versions did not measure it.
+            cpu: if get(name::CPU).is_some() { millis(name::CPU)? } else { Duration::ZERO },
             queued: millis(name::QUEUED)?,
             attempt: wanted(get(name::ATTEMPT), name::ATTEMPT)?,
             plugin: get(name::PLUGIN).and_then(read_plugin),
@@ -137,6 +157,8 @@ impl TaskResult {
             payload,
             object: get(name::PAYLOAD).and_then(|value| PayloadName::from_header(value).ok()),
             receipt,
+            earlier: get(name::EARLIER).and_then(|text| text.parse().ok()).unwrap_or_default(),
+            book: get(name::BOOK).and_then(|book| book.parse().ok()),
             traceparent: get(name::TRACEPARENT).map(str::to_owned),
             parent: get(name::PARENT).and_then(|parent| parent.parse().ok()),
         })
@@ -188,7 +210,9 @@ fn receipt_headers(
     set(name::ATTEMPT, format_args!("{}", receipt.attempt));
     set(name::FUEL, format_args!("{}", receipt.fuel));
     set(name::PEAK_MEMORY, format_args!("{}", receipt.peak_memory));
-    for (name, duration) in [(name::DURATION, receipt.duration), (name::QUEUED, receipt.queued)] {
+    let times =
+        [(name::DURATION, receipt.duration), (name::CPU, receipt.cpu), (name::QUEUED, receipt.queued)];
+    for (name, duration) in times {
         let micros = duration.as_micros();
         set(name, format_args!("{}.{:03}", micros / 1000, micros % 1000));
     }
@@ -280,6 +304,7 @@ mod tests {
             fuel: 123_456,
             peak_memory: 1 << 20,
             duration: Duration::from_micros(1234),
+            cpu: Duration::from_micros(234),
             queued: Duration::from_millis(7),
             attempt: 2,
             plugin: Some(PluginId { name: "thumbnail".parse().unwrap(), version: "1.2.0".parse().ok() }),
@@ -302,11 +327,16 @@ mod tests {
         let result =
             TaskResult::new(task(), 17, Ending::Succeeded(output), receipt(), Some("00-1-2-01".to_owned()))
                 .with_parent("split/order-17".parse().ok());
-        let result = TaskResult { object: Some(PayloadName::output(7)), ..result };
+        let mut earlier = Earlier::default();
+        earlier.add(&receipt());
+        let book = "00000000000000ff-1".parse().ok();
+        let result =
+            TaskResult { object: Some(PayloadName::output(7)), book, ..result.with_earlier(earlier) };
         let mut headers = Vec::new();
         result.headers(|name, value| headers.push((name, value.to_string())));
         assert_eq!(header(&headers, "Saggar-Status"), Some("succeeded"));
         assert_eq!(header(&headers, "Saggar-Duration"), Some("1.234"));
+        assert_eq!(header(&headers, "Saggar-Cpu"), Some("0.234"));
         assert_eq!(header(&headers, "Saggar-Plugin"), Some("thumbnail@1.2.0"));
         let object = header(&headers, "Saggar-Payload");
         assert_eq!(object, Some("object:out-00000000000000000000000000000007"));

@@ -80,6 +80,9 @@ pub struct Schedule {
     pub decided_ms: u64,
     /// The task that was made last.
     pub last: Option<TaskId>,
+    /// Its tenant's file describes it: whoever applies the file changes and removes it.
+    #[serde(default)]
+    pub from_file: bool,
 }
 
 /// Why something is no schedule.
@@ -295,6 +298,7 @@ mod tests {
             paused: false,
             decided_ms: 0,
             last: None,
+            from_file: false,
         };
         schedule.decide_until(at(decided));
         schedule
@@ -433,5 +437,8 @@ mod tests {
         let written = schedule("0 3 * * *", "Europe/Berlin", "2030-01-01T00:00:00Z");
         let json = serde_json::to_string(&written).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), written);
+        let older = json.replace(r#","from_file":false"#, "");
+        assert_ne!(older, json);
+        assert_eq!(serde_json::from_str::<Schedule>(&older).unwrap(), written, "an older release wrote it");
     }
 }

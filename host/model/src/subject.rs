@@ -2,7 +2,7 @@
 //!
 //! They are built from checked names only, so that no text of a tenant can reach beyond its own subjects.
 
-use crate::{NameError, QueueName, TaskId, TaskRef, TenantName, TimerName};
+use crate::{BookId, Day, NameError, QueueName, TaskId, TaskRef, TenantName, TimerName};
 
 /// What can be watched about a running task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -69,6 +69,11 @@ impl Subjects {
     pub const GROUPS: &'static str = "saggar.state.*.*.group.*";
     /// What tasks have been through.
     pub const HISTORIES: &'static str = "saggar.state.*.*.*";
+
+    /// The stream of what tenants have used, written by hosts only.
+    pub const USAGE_STREAM: &'static str = "SAGGAR_USAGE";
+    /// The subjects of [`Self::USAGE_STREAM`]. No tenant is granted any: theirs begin with `saggar.`.
+    pub const USAGE_SUBJECTS: &'static str = "saggar-usage.>";
 
     /// The timers of all tenants.
     pub const ALL_TIMERS: &'static str = "saggar.*.timer.>";
@@ -193,10 +198,46 @@ impl Subjects {
         format!("saggar.state.{}.{queue}.{sequence}", self.tenant)
     }
 
+    /// What is known of all tasks of a tenant or of a queue, groups included.
+    #[must_use]
+    pub fn states(&self, queue: Option<&QueueName>) -> String {
+        match queue {
+            Some(queue) => format!("saggar.state.{}.{queue}.>", self.tenant),
+            None => format!("saggar.state.{}.>", self.tenant),
+        }
+    }
+
     /// Where the group lies of the children that a task waits for.
     #[must_use]
     pub fn group(&self, task: &TaskRef) -> String {
         format!("saggar.state.{}.{}.group.{}", self.tenant, task.queue, task.id)
+    }
+
+    /// Where a day of the tenant's account stands.
+    #[must_use]
+    pub fn usage_day(&self, day: Day) -> String {
+        format!("saggar-usage.{}.day.{day}", self.tenant)
+    }
+
+    /// Where days stand: those of a tenant, or of all; one day, or all.
+    #[must_use]
+    pub fn usage_days(tenant: Option<&TenantName>, day: Option<Day>) -> String {
+        let day = day.map_or_else(|| "*".to_owned(), |day| day.to_string());
+        format!("saggar-usage.{}.day.{day}", tenant.map_or("*", TenantName::as_str))
+    }
+
+    /// Where a book of a host stands for the tenant: by the process of the host, and a number.
+    #[must_use]
+    pub fn usage_book(&self, book: &BookId) -> String {
+        let (instance, number) = book.as_str().split_once('-').unwrap_or((book.as_str(), "0"));
+        format!("saggar-usage.{}.book.{instance}.{number}", self.tenant)
+    }
+
+    /// Where books stand: those of a tenant, or of all; those of one process of a host, or of all.
+    #[must_use]
+    pub fn usage_books(tenant: Option<&TenantName>, instance: Option<&str>) -> String {
+        let tenant = tenant.map_or("*", TenantName::as_str);
+        format!("saggar-usage.{tenant}.book.{}.*", instance.unwrap_or("*"))
     }
 
     /// The stream that holds the tenant's timers.
@@ -320,6 +361,10 @@ mod tests {
         assert_eq!(acme().dead(&queue(), &id), "saggar.acme.dead.thumbnail.order-17");
         assert_eq!(acme().dead_again(&queue(), &id, 9), "saggar.acme.dead.thumbnail.order-17~9");
         assert_eq!(acme().state(&queue(), 9), "saggar.state.acme.thumbnail.9");
+        let book: BookId = "9f-1".parse().unwrap();
+        assert_eq!(acme().usage_book(&book), "saggar-usage.acme.book.9f.1");
+        assert_eq!(Subjects::usage_books(None, Some("9f")), "saggar-usage.*.book.9f.*");
+        assert_eq!(acme().usage_day("2026-11-22".parse().unwrap()), "saggar-usage.acme.day.2026-11-22");
         let waiting = TaskRef { queue: queue(), id: id.clone() };
         assert_eq!(acme().group(&waiting), "saggar.state.acme.thumbnail.group.order-17");
         assert_eq!(

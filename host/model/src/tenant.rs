@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Grants, Limits, PluginRef, QueueName, RetryPolicy, TenantName};
+use crate::{
+    Canary, Digest, Grants, Limits, PluginRef, QueueName, Removal, RetryPolicy, Rollout, ScheduleName,
+    ScheduleSpec, TenantName,
+};
 
 /// A tenant as its file describes it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -21,6 +24,9 @@ pub struct TenantSpec {
     /// Its queues, by name.
     #[serde(default)]
     pub queues: BTreeMap<QueueName, QueueSpec>,
+    /// Tasks that are made again and again, by the name of what makes them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schedules: BTreeMap<ScheduleName, ScheduleSpec>,
 }
 
 fn one() -> u32 {
@@ -78,6 +84,9 @@ impl Default for Quota {
 pub struct QueueSpec {
     /// What runs its tasks.
     pub plugin: PluginRef,
+    /// A version that is tried with a share of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// Tasks at once, over all hosts.
     pub concurrency: u32,
     /// Share of the tenant's time, against its other queues.
@@ -122,6 +131,7 @@ impl QueueSpec {
     pub fn new(plugin: PluginRef) -> Self {
         Self {
             plugin,
+            canary: None,
             concurrency: Self::CONCURRENCY_DEFAULT,
             weight: 1,
             results_ttl: Self::RESULTS_TTL_DEFAULT.as_secs(),
@@ -144,9 +154,21 @@ pub struct TenantRecord {
     /// The components behind the queues' plugins.
     #[serde(default)]
     pub plugins: BTreeMap<String, Digest>,
+    /// What is on its way out.
+    #[serde(default, skip_serializing_if = "Removal::is_nothing")]
+    pub removal: Removal,
+    /// What queues ran before, and what commands changed about it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rollouts: BTreeMap<QueueName, Rollout>,
 }
 
 impl TenantRecord {
+    /// A record of which nothing is on its way out, and nothing ran before.
+    #[must_use]
+    pub fn new(spec: TenantSpec, plugins: BTreeMap<String, Digest>) -> Self {
+        Self { spec, plugins, removal: Removal::default(), rollouts: BTreeMap::new() }
+    }
+
     /// The component that a queue runs, if it was resolved.
     #[must_use]
     pub fn digest(&self, plugin: &PluginRef) -> Option<Digest> {
@@ -165,15 +187,16 @@ mod tests {
     fn a_record_reads_back_and_knows_its_components() {
         let plugin: PluginRef = "thumbnail@1.2.0".parse().unwrap();
         let digest = Digest::of(b"x");
-        let record = TenantRecord {
-            spec: TenantSpec {
+        let record = TenantRecord::new(
+            TenantSpec {
                 name: "acme".parse().unwrap(),
                 weight: 2,
                 quota: Quota::default(),
                 queues: [("thumbnail".parse().unwrap(), QueueSpec::new(plugin.clone()))].into(),
+                schedules: BTreeMap::new(),
             },
-            plugins: [(plugin.to_string(), digest)].into(),
-        };
+            [(plugin.to_string(), digest)].into(),
+        );
         let text = serde_json::to_string(&record).unwrap();
         assert_eq!(serde_json::from_str::<TenantRecord>(&text).unwrap(), record);
         assert_eq!(record.digest(&plugin), Some(digest));

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use saggar_model::{Ending, Failure, Limits, Outcome, Output, panic_message};
@@ -12,6 +12,7 @@ use wasmtime::{Engine, Store};
 
 use crate::charge::Border;
 use crate::component::{Entry, Plugin};
+use crate::computing::measured;
 use crate::crash::{Crash, Phase};
 use crate::redact::Redactor;
 use crate::request::{Attempt, Request, StopReason, Usage};
@@ -32,10 +33,11 @@ pub(crate) async fn run(
     let deadline = start + limits.timeout;
     let payload = request.task.payload.clone();
     let mut store = Store::new(engine, State::new(request, plugin.world(), services, start, deadline));
+    let mut computed = Duration::ZERO;
     let call = match arm(&mut store, &limits) {
         Ok(()) => tokio::select! {
             biased;
-            call = call(&mut store, plugin, &payload, &limits) => call,
+            call = measured(&mut computed, call(&mut store, plugin, &payload, &limits)) => call,
             () = tokio::time::sleep_until(deadline.into()) => Call::TimedOut,
             reason = stop => Call::Stopped(reason),
         },
@@ -55,6 +57,7 @@ pub(crate) async fn run(
         fuel,
         peak_memory: state.memory.peak(),
         duration: start.elapsed(),
+        cpu: computed,
         bytes_in: payload.len() as u64,
         bytes_out,
         log_bytes,

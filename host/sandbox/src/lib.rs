@@ -35,6 +35,7 @@ mod clock;
 mod compile_process;
 mod compiler;
 mod component;
+mod computing;
 mod confinement;
 mod crash;
 mod granted;

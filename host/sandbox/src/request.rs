@@ -65,6 +65,8 @@ pub struct Usage {
     pub peak_memory: u64,
     /// Wall time.
     pub duration: Duration,
+    /// The part of it that the guest was computing, or being made ready to.
+    pub cpu: Duration,
     /// Bytes of the payload.
     pub bytes_in: u64,
     /// Bytes of the output, 0 without one.

@@ -7,15 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use futures::{FutureExt as _, StreamExt as _};
-use saggar_jetstream::{CancelAsked, Control, Delivery};
-use saggar_model::Cancellation;
+use futures::StreamExt as _;
+use saggar_jetstream::{Asked, CancelError, CancelledResult, Control, Delivery, Fault, Refusal};
+use saggar_model::{CancelAnswer, CancelRequest, Cancellation};
 
-use crate::contained::contained;
 use crate::host::Shared;
-
-/// Requests answered at once. More wait: a tenant that floods them delays its likes, and no task.
-const AT_ONCE: usize = 16;
 
 /// How long a cancelled task is remembered: one that was delivered before its message could be deleted has arrived by
 /// then.
@@ -70,29 +66,36 @@ fn forget_old(recent: &mut VecDeque<(Instant, Cancellation)>) {
     }
 }
 
-/// Cancels tasks for those who ask, for ever.
-pub(crate) async fn answer_requests(shared: Arc<Shared>) {
+/// Cancels a task for somebody who asks.
+pub(crate) async fn answer(shared: Arc<Shared>, asked: Asked<CancelRequest>) {
     let control = Control::new(&shared.nats);
-    loop {
-        match control.cancel_requests().await {
-            Ok(requests) => {
-                let answered = requests.for_each_concurrent(AT_ONCE, |asked| {
-                    contained("cancelling a task", answer(&control, &shared.name, asked)).map(drop)
-                });
-                answered.await;
-            }
-            Err(error) => tracing::warn!(%error, "this host cancels nothing at the moment"),
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-}
-
-async fn answer(control: &Control, host: &str, asked: CancelAsked) {
     let cancelled = match &asked.request {
-        Ok(request) => control.carry_out(request, host).await,
-        Err(error) => Err(error.clone().into()),
+        Ok(request) => {
+            carry_out(&control, &shared, request).await.map_err(|error| Refusal::new(error.fault(), error))
+        }
+        Err(error) => Err(Refusal::new(Fault::Invalid, error)),
     };
     control.answer(asked, cancelled).await;
+}
+
+/// Cancels a task. Its result is counted by this host, as those of the tasks that it runs are.
+async fn carry_out(
+    control: &Control,
+    host: &Shared,
+    request: &CancelRequest,
+) -> Result<CancelAnswer, CancelError> {
+    let queue = control.queue_of(request).await?;
+    let under_way = host.books.open(&request.tenant).await?;
+    let mut sent = CancelledResult::NotSent;
+    let answer = control.carry_out(request, &queue, &host.name, under_way.id(), &mut sent).await;
+    match sent {
+        CancelledResult::NotSent => under_way.not_sent(),
+        CancelledResult::Stored(place, result) => under_way.stored(place, &result),
+        CancelledResult::Refused(found) => under_way.refused(&found),
+        // It is found by whoever closes the book.
+        CancelledResult::Unknown => drop(under_way),
+    }
+    answer
 }
 
 /// Ends what has been cancelled, for ever.

@@ -82,8 +82,14 @@ mod tests {
         let tenant: TenantName = "acme".parse().unwrap();
         let plugin: PluginRef = "part@1".parse().unwrap();
         let queues = [(children::queue(), QueueSpec::new(plugin))].into();
-        let spec = TenantSpec { name: tenant.clone(), weight: 1, quota: children::QUOTA, queues };
-        let record = TenantRecord { spec, plugins: [].into() };
+        let spec = TenantSpec {
+            name: tenant.clone(),
+            weight: 1,
+            quota: children::QUOTA,
+            queues,
+            schedules: [].into(),
+        };
+        let record = TenantRecord::new(spec, [].into());
         let provisioner = Provisioner::new(&nats, 1);
         provisioner.ensure_common().await.unwrap();
         Tenants::new(&nats).put(&record, Expected::Absent).await.unwrap();

@@ -5,17 +5,20 @@
 //! for any more.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
-use crate::scheduler::{Event, Grant, LaneId, Scheduler};
+use crate::scheduler::{Event, Grant, LaneId, Scheduler, TenantId, Terms, Work};
 
 /// The slots of a grant come back in so many parts: soon enough for the next batch, and not each by itself.
 const PARTS: u32 = 4;
+
+/// So much work of long tasks is told before they end, so that it counts while others wait.
+const WORTH_TELLING: Duration = Duration::from_millis(10);
 
 /// How often is looked whether anybody still talks to the scheduler.
 const LOOK: Duration = Duration::from_secs(1);
@@ -55,7 +58,15 @@ struct Slots {
     granted: u32,
     /// Dropped one by one so far.
     dropped: AtomicU32,
+    worked: Untold,
     dispatcher: Dispatcher,
+}
+
+/// Work of guests, in nanoseconds, that the scheduler has not been told of.
+#[derive(Default)]
+struct Untold {
+    computed: AtomicU64,
+    ready: AtomicU64,
 }
 
 /// The right to hold one task; dropped, it is free for another.
@@ -63,6 +74,7 @@ pub(crate) struct Slot(Arc<Slots>);
 
 /// The memory of one guest; dropped, it is free for another.
 pub(crate) struct GuestMemory {
+    lane: LaneId,
     memory: u64,
     dispatcher: Dispatcher,
 }
@@ -70,6 +82,7 @@ pub(crate) struct GuestMemory {
 /// A lane's end: says what it wants and hears what it gets.
 pub(crate) struct LaneHandle {
     lane: LaneId,
+    tenant: TenantId,
     dispatcher: Dispatcher,
 }
 
@@ -92,12 +105,41 @@ impl Slots {
     }
 }
 
+impl Untold {
+    /// Adds some. Whether it is worth telling.
+    fn add(&self, work: Work) -> bool {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.computed.fetch_add(nanos(work.computed), Ordering::Relaxed);
+        let before = self.ready.fetch_add(nanos(work.ready), Ordering::Relaxed);
+        before.saturating_add(nanos(work.ready)) >= nanos(WORTH_TELLING)
+    }
+
+    fn take(&self) -> Work {
+        let take = |nanos: &AtomicU64| Duration::from_nanos(nanos.swap(0, Ordering::Relaxed));
+        Work { computed: take(&self.computed), ready: take(&self.ready) }
+    }
+}
+
+impl Slot {
+    /// A guest has worked for the task that is held.
+    pub(crate) fn worked(&self, work: Work) {
+        let Slots { lane, dispatcher, worked, .. } = &*self.0;
+        if worked.add(work) {
+            dispatcher.tell(Event::Computed { lane: *lane, work: worked.take() });
+        }
+    }
+}
+
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Slots { lane, dispatcher, dropped, .. } = &*self.0;
+        let Slots { lane, dispatcher, dropped, worked, .. } = &*self.0;
         let part = self.0.part();
         if (dropped.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(part) {
-            dispatcher.tell(Event::Settled { lane: *lane, slots: part });
+            let lane = *lane;
+            dispatcher.tell_all([
+                Event::Computed { lane, work: worked.take() },
+                Event::Settled { lane, slots: part, ran: part },
+            ]);
         }
     }
 }
@@ -107,14 +149,18 @@ impl Drop for Slots {
         let dropped = *self.dropped.get_mut();
         let told = dropped - dropped % self.part();
         if told < self.granted {
-            self.dispatcher.tell(Event::Settled { lane: self.lane, slots: self.granted - told });
+            let lane = self.lane;
+            self.dispatcher.tell_all([
+                Event::Computed { lane, work: self.worked.take() },
+                Event::Settled { lane, slots: self.granted - told, ran: dropped - told },
+            ]);
         }
     }
 }
 
 impl Drop for GuestMemory {
     fn drop(&mut self) {
-        self.dispatcher.tell(Event::Ended { memory: self.memory });
+        self.dispatcher.tell(Event::Ended { lane: self.lane, memory: self.memory });
     }
 }
 
@@ -127,10 +173,10 @@ impl Dispatcher {
         Self(shared)
     }
 
-    /// Opens a lane whose guests need `memory` bytes each.
-    pub(crate) fn open(&self, lane: LaneId, memory: u64) -> LaneHandle {
-        self.tell(Event::Opened { lane, memory });
-        LaneHandle { lane, dispatcher: self.clone() }
+    /// Opens a lane of a tenant.
+    pub(crate) fn open(&self, lane: LaneId, tenant: TenantId, terms: Terms) -> LaneHandle {
+        self.tell(Event::Opened { lane, tenant, terms });
+        LaneHandle { lane, tenant, dispatcher: self.clone() }
     }
 
     /// Waits for the memory of one more guest of a lane; nothing comes any more once the lane is closed.
@@ -138,28 +184,34 @@ impl Dispatcher {
     /// Dropping the future is safe: what was granted meanwhile goes back.
     pub(crate) async fn guest(&self, lane: LaneId) -> Option<GuestMemory> {
         let (answer, granted) = oneshot::channel();
-        self.change(|state| {
+        self.change(|state, now| {
             state.guests.entry(lane).or_default().push_back(answer);
-            state.scheduler.handle(Event::Stuck { lane });
+            state.scheduler.handle(Event::Stuck { lane }, now);
         });
         granted.await.ok()
     }
 
     fn tell(&self, event: Event) {
-        self.change(|state| {
-            if let Event::Closed { lane } = event {
-                state.permits.remove(&lane);
-                state.guests.remove(&lane);
+        self.tell_all([event]);
+    }
+
+    fn tell_all(&self, events: impl IntoIterator<Item = Event>) {
+        self.change(|state, now| {
+            for event in events {
+                if let Event::Closed { lane } = event {
+                    state.permits.remove(&lane);
+                    state.guests.remove(&lane);
+                }
+                state.scheduler.handle(event, now);
             }
-            state.scheduler.handle(event);
         });
     }
 
     /// Changes the state, and gives out what can be given out now.
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut State, Instant)) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
         let now = Instant::now();
+        change(&mut state, now);
         // Given once the lock is free: an answer that nobody waits for comes back through it.
         let mut given = Vec::new();
         while let Some(grant) = state.scheduler.next(now) {
@@ -203,7 +255,7 @@ impl Given {
     /// Makes the guards. Whoever no longer waits lets them fall, which brings them back.
     fn send(self, dispatcher: &Dispatcher) {
         let Grant { lane, slots, guests, memory } = self.grant;
-        let mut guests = (0..guests).map(|_| GuestMemory { memory, dispatcher: dispatcher.clone() });
+        let mut guests = (0..guests).map(|_| GuestMemory { lane, memory, dispatcher: dispatcher.clone() });
         match self.to {
             Waiting::Guest(waiting) => {
                 let guest = guests.next();
@@ -214,6 +266,7 @@ impl Given {
                     lane,
                     granted: slots,
                     dropped: AtomicU32::new(0),
+                    worked: Untold::default(),
                     dispatcher: dispatcher.clone(),
                 };
                 let permits = Permits { slots: Arc::new(granted), left: slots, guests: guests.collect() };
@@ -234,7 +287,7 @@ async fn ask_again(shared: Weak<Shared>) {
                 drop(known);
                 tokio::time::sleep_until(wake.into()).await;
                 let Some(known) = shared.upgrade() else { return };
-                Dispatcher(known).change(|_| {});
+                Dispatcher(known).change(|_, _| {});
             }
             None => {
                 if tokio::time::timeout(LOOK, known.held_back.notified()).await.is_err() {
@@ -254,18 +307,18 @@ impl LaneHandle {
         let (answer, granted) = oneshot::channel();
         let lane = self.lane;
         let mut withdraw = Withdraw { lane: self, granted: false };
-        self.dispatcher.change(|state| {
+        self.dispatcher.change(|state, now| {
             state.permits.insert(lane, answer);
-            state.scheduler.handle(Event::Waiting { lane, wanted, ahead, holding });
+            state.scheduler.handle(Event::Waiting { lane, wanted, ahead, holding }, now);
         });
         let permits = granted.await.ok();
         withdraw.granted = permits.is_some();
         permits
     }
 
-    /// Tells the scheduler what a guest of this lane needs from now on.
-    pub(crate) fn set_memory(&self, memory: u64) {
-        self.dispatcher.tell(Event::Opened { lane: self.lane, memory });
+    /// Tells the scheduler what holds for this lane from now on.
+    pub(crate) fn set_terms(&self, terms: Terms) {
+        self.dispatcher.tell(Event::Opened { lane: self.lane, tenant: self.tenant, terms });
     }
 
     /// Which lane it is, and who to ask for more.
@@ -300,12 +353,17 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::*;
+    use crate::scheduler::Capacity;
 
     const BOUND: Duration = Duration::from_secs(10);
 
     fn dispatcher(slots: u32) -> Dispatcher {
-        let scheduler = Scheduler::new(slots, u64::from(slots), 1);
+        let scheduler = Scheduler::new(Capacity { slots, memory: u64::from(slots), cores: 64 });
         Dispatcher::start(scheduler, Metrics::new(&mut Registry::default()))
+    }
+
+    fn open(dispatcher: &Dispatcher, lane: u64) -> LaneHandle {
+        dispatcher.open(LaneId(lane), TenantId(1), Terms { tenant_weight: 1, weight: 1, memory: 1 })
     }
 
     async fn permits(lane: &LaneHandle, wanted: u32) -> Permits {
@@ -316,7 +374,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_dropped_can_be_had_again() {
         let dispatcher = dispatcher(1);
-        let (a, b) = (dispatcher.open(LaneId(1), 1), dispatcher.open(LaneId(2), 1));
+        let (a, b) = (open(&dispatcher, 1), open(&dispatcher, 2));
         let held = permits(&a, 1).await;
         assert_eq!((held.left(), held.guests.len()), (1, 1));
         let waiting = tokio::spawn(async move { permits(&b, 1).await.left() });
@@ -327,7 +385,7 @@ mod tests {
     #[tokio::test]
     async fn every_slot_comes_back_whether_it_was_taken_or_not() {
         let dispatcher = dispatcher(10);
-        let lane = dispatcher.open(LaneId(1), 1);
+        let lane = open(&dispatcher, 1);
         for taken in [0, 1, 7, 10] {
             let mut held = permits(&lane, 10).await;
             assert_eq!((held.left(), held.guests.len()), (10, 10), "after others were given back");
@@ -342,7 +400,7 @@ mod tests {
     #[tokio::test]
     async fn what_a_lane_no_longer_waits_for_goes_to_others() {
         let dispatcher = dispatcher(1);
-        let (a, b) = (dispatcher.open(LaneId(1), 1), dispatcher.open(LaneId(2), 1));
+        let (a, b) = (open(&dispatcher, 1), open(&dispatcher, 2));
         let held = permits(&b, 1).await;
         assert!(tokio::time::timeout(Duration::from_millis(5), a.permits(1, 1, true)).await.is_err());
         drop(held);
@@ -352,7 +410,7 @@ mod tests {
     #[tokio::test]
     async fn one_more_guest_comes_when_another_has_ended() {
         let dispatcher = dispatcher(1);
-        let lane = dispatcher.open(LaneId(1), 1);
+        let lane = open(&dispatcher, 1);
         let mut held = permits(&lane, 1).await;
         let (id, more) = lane.more();
         let asked = tokio::spawn(async move { more.guest(id).await.is_some() });

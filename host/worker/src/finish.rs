@@ -5,13 +5,15 @@
 
 use std::time::Duration;
 
-use saggar_jetstream::{Answers, DeadPut, Put, RecordsError, ResultMessage};
-use saggar_model::{Outcome, Task, TaskResult};
+use saggar_jetstream::{Answers, DeadPut, Put, RecordsError, ResultMessage, StoredResult, UsageError};
+use saggar_model::{Outcome, Sequence, Task, TaskResult};
 use tokio_util::task::TaskTracker;
 
+use crate::charge::{self, Cause};
 use crate::children;
 use crate::claim;
 use crate::contained::contained;
+use crate::ledger::UnderWay;
 use crate::settlement::{self, Records, Unsettled, persist};
 use crate::unit::Held;
 
@@ -20,6 +22,10 @@ pub(crate) struct Finishing {
     pub(crate) held: Held,
     /// Revision of the record of what the task has been through; 0 if there is none.
     pub(crate) state: u64,
+    /// The place of the task's first message, under which that record lies.
+    pub(crate) origin: Sequence,
+    /// The book that the result is counted in, once it is under way.
+    pub(crate) under_way: Option<UnderWay>,
     pub(crate) result: TaskResult,
     /// The dead letter that was stored for it.
     pub(crate) dead: Option<DeadPut>,
@@ -27,12 +33,13 @@ pub(crate) struct Finishing {
 
 /// Follows the answers to results that were started, until the connection is closed.
 pub(crate) async fn follow(mut answers: Answers<Box<Finishing>>, units: TaskTracker) {
-    while let Some((finishing, answer)) = answers.next().await {
+    while let Some((mut finishing, answer)) = answers.next().await {
         match answer {
-            Ok(()) if finishing.is_plain() => {
+            Ok(place) if finishing.is_plain() => {
+                finishing.stored(place);
                 contained("an acknowledgement", async move { finishing.acknowledge().await }).await;
             }
-            Ok(()) => drop(units.spawn(finishing.conclude(Put::Stored))),
+            Ok(place) => drop(units.spawn(finishing.conclude(Put::Stored(place)))),
             Err(error) => {
                 tracing::debug!(task = %finishing.result.task, %error, "a result has to be stored again");
                 units.spawn(finishing.insist());
@@ -43,7 +50,14 @@ pub(crate) async fn follow(mut answers: Answers<Box<Finishing>>, units: TaskTrac
 
 impl Finishing {
     /// Sends the result; the rest happens when the answer comes.
-    pub(crate) async fn start(self) {
+    pub(crate) async fn start(mut self) {
+        let Some(under_way) = self.held.lane.host.books.begin(&self.held.task.tenant) else {
+            // The first of its tenant here, which waits for its book to be opened.
+            let units = self.held.lane.host.units.clone();
+            units.spawn(self.insist());
+            return;
+        };
+        self.count_in(under_way);
         let message = ResultMessage::new(&self.held.task.tenant, &self.result, self.ttl());
         let writer = self.held.lane.host.records.writer.clone();
         if let Err((finishing, error)) = writer.send(message, Box::new(self)).await {
@@ -54,7 +68,13 @@ impl Finishing {
     }
 
     /// Stores the result as soon as it can be, then concludes.
-    pub(crate) async fn insist(self) {
+    pub(crate) async fn insist(mut self) {
+        if self.under_way.is_none() {
+            let (books, tenant) = (&self.held.lane.host.books, &self.held.task.tenant);
+            let opening = persist("book of usage", UsageError::fault, |_| false, || books.open(tenant)).await;
+            let Ok(under_way) = opening else { return self.held.report_unsettled(Unsettled) };
+            self.count_in(under_way);
+        }
         let results = &self.held.lane.host.records.results;
         let put = persist(
             "result",
@@ -66,6 +86,36 @@ impl Finishing {
             Ok(put) => self.conclude(put).await,
             Err(_) => self.held.report_unsettled(Unsettled),
         }
+    }
+
+    fn count_in(&mut self, under_way: UnderWay) {
+        self.result.book = Some(under_way.id().clone());
+        self.under_way = Some(under_way);
+    }
+
+    /// Counts the result, which was stored at this place.
+    fn stored(&mut self, place: Sequence) {
+        if let Some(under_way) = self.under_way.take() {
+            under_way.stored(place, &self.result);
+        }
+    }
+
+    /// Counts what the task cost here and the result that it has instead does not show.
+    async fn refused(&mut self, found: &StoredResult) {
+        if let Some(under_way) = self.under_way.take() {
+            under_way.refused(found);
+        }
+        let its = &found.result;
+        if charge::is_same(its, &self.result) {
+            return;
+        }
+        let is_of_this_task = [self.result.sequence, self.origin].contains(&its.sequence);
+        let cause = match (is_of_this_task, its.outcome) {
+            (true, Outcome::Cancelled) => Cause::Cancelled,
+            (true, _) => Cause::Twin,
+            (false, _) => Cause::Repeated,
+        };
+        charge::unshown(&self.held, cause, &self.result, &its.earlier).await;
     }
 
     fn ttl(&self) -> Duration {
@@ -90,12 +140,16 @@ impl Finishing {
     }
 
     /// Does what is left once the task has a result, this one or another.
-    async fn conclude(self, put: Put) {
-        let Self { held, result, dead, state } = &self;
+    async fn conclude(mut self, put: Put) {
+        match &put {
+            Put::Stored(place) => self.stored(*place),
+            Put::Refused(found) => self.refused(found).await,
+        }
+        let Self { held, result, dead, state, .. } = &self;
         let records = &held.lane.host.records;
         let ended = match &put {
-            Put::Stored => result,
-            Put::Refused(stored) => stored,
+            Put::Stored(_) => result,
+            Put::Refused(stored) => &stored.result,
         };
         let outcome = ended.outcome;
         let needless = [
@@ -104,19 +158,19 @@ impl Finishing {
             result.object.filter(|object| ended.object != Some(*object)),
         ];
         match &put {
-            Put::Stored => {
+            Put::Stored(_) => {
                 if let Some(reply_to) = &held.task.headers.reply_to
                     && let Err(error) = records.results.forward(reply_to, result).await
                 {
                     tracing::warn!(%error, "a result could not be sent to its reply subject");
                 }
             }
-            Put::Refused(stored) if stored.sequence == result.sequence => {
+            Put::Refused(_) if ended.sequence == result.sequence => {
                 // A twin was faster, or the task was cancelled meanwhile. Its success makes the dead letter of this failure untrue.
-                if stored.outcome != Outcome::Cancelled {
+                if outcome != Outcome::Cancelled {
                     held.lane.metrics.lost_lease();
                 }
-                if let Some(dead) = dead.as_ref().filter(|_| !stored.outcome.is_failure()) {
+                if let Some(dead) = dead.as_ref().filter(|_| !outcome.is_failure()) {
                     remove_dead(records, &held.task, dead).await;
                 }
             }

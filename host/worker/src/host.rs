@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::books::Books;
 use crate::cancel::{self, RecentlyCancelled};
 use crate::claim::ClaimRoom;
 use crate::dispatch::Dispatcher;
@@ -28,10 +29,11 @@ use crate::payload_requests;
 use crate::pump;
 use crate::roster::Roster;
 use crate::runner::Workshop;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Capacity, Scheduler};
 use crate::settlement::Records;
 use crate::suspects::Suspects;
 use crate::tally::Tally;
+use crate::task_requests;
 use crate::vault::Vault;
 use crate::watcher::Feed;
 
@@ -116,6 +118,8 @@ pub(crate) struct Shared {
     /// Room for payloads out of the object store.
     pub(crate) claims: ClaimRoom,
     pub(crate) metrics: Metrics,
+    /// What it has to add to the tenants' accounts.
+    pub(crate) books: Books,
     pub(crate) suspects: Suspects,
     pub(crate) cancelled: RecentlyCancelled,
     /// Tasks that run.
@@ -138,6 +142,8 @@ pub struct Host {
     roster: JoinHandle<()>,
     leader: JoinHandle<()>,
     pump: JoinHandle<()>,
+    /// Writes the books until it is told that nothing more comes.
+    books: (CancellationToken, JoinHandle<()>),
     background: Vec<JoinHandle<()>>,
 }
 
@@ -176,6 +182,7 @@ impl Host {
             ..HostInfo::default()
         };
         let membership = Hosts::new(&nats).join(info).await?;
+        let books = Books::new(&nats, &options.name, &membership.info().instance);
 
         metrics.slots.set(i64::from(options.slots));
         let results = Results::new(&nats);
@@ -192,6 +199,7 @@ impl Host {
                 Plugins::new(&nats),
                 cache,
                 metrics.clone(),
+                books.clone(),
                 options.trusted_keys.clone(),
             ),
             records: Records {
@@ -209,6 +217,7 @@ impl Host {
             stores: Stores::new(&nats, options.replicas),
             claims: ClaimRoom::beside(options.memory),
             metrics: metrics.clone(),
+            books: books.clone(),
             suspects: Suspects::new(),
             cancelled: RecentlyCancelled::default(),
             units: TaskTracker::new(),
@@ -219,8 +228,11 @@ impl Host {
             nats: nats.clone(),
         });
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let scheduler =
-            Scheduler::new(options.slots, options.memory, u32::try_from(cores).unwrap_or(u32::MAX));
+        let scheduler = Scheduler::new(Capacity {
+            slots: options.slots,
+            memory: options.memory,
+            cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        });
         let dispatcher = Dispatcher::start(scheduler, metrics.clone());
         let vault = Vault::open(options.secrets.clone()).await;
         let roster = Roster::new(shared.clone(), dispatcher, vault);
@@ -230,21 +242,26 @@ impl Host {
             options.name.clone(),
             provisioner,
             shared.stores.clone(),
+            books.clone(),
             metrics.clone(),
             shared.leaving.clone(),
         ));
         let pump = tokio::spawn(pump::pump(shared.clone()));
+        let closing = CancellationToken::new();
+        let written = books.keep(closing.clone());
+        let books = (closing, tokio::spawn(written));
         let (leases, clock) = (shared.leases.clone(), nats.clone());
         let background = vec![
             tokio::spawn(finish::follow(answers, shared.units.clone())),
             tokio::spawn(async move { leases.keep().await }),
-            tokio::spawn(cancel::answer_requests(shared.clone())),
+            tokio::spawn(task_requests::cancel(shared.clone())),
+            tokio::spawn(task_requests::locate(shared.clone())),
             tokio::spawn(cancel::heed(shared.clone())),
             tokio::spawn(payload_requests::answer(shared.clone())),
             tokio::spawn(async move { clock.follow_clock().await }),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];
-        Ok(Self { shared, options, membership, roster, leader, pump, background })
+        Ok(Self { shared, options, membership, roster, leader, pump, books, background })
     }
 
     /// A function that says how the host feels, for as long as one likes to ask.
@@ -281,7 +298,7 @@ impl Host {
     /// Leaves: takes on nothing more, lets running tasks end within the grace, gives back the rest uncounted, and
     /// closes the connection.
     pub async fn drain(self) -> Drained {
-        let Self { shared, options, membership, roster, leader, pump, background } = self;
+        let Self { shared, options, membership, roster, leader, pump, books, background } = self;
         let running = shared.units.len() as u64;
         tracing::info!(running, grace = ?options.drain, "draining");
         membership.set_draining(true);
@@ -306,6 +323,11 @@ impl Host {
         let _ = leader.await;
         // What it was about to move is delivered again.
         let _ = tokio::time::timeout(SETTLE, pump).await;
+        let (closing, written) = books;
+        closing.cancel();
+        if tokio::time::timeout(SETTLE, written).await.is_err() {
+            tracing::warn!("usage was not written to the end; the leader finds it in the results");
+        }
         membership.leave().await;
         if let Err(error) = shared.nats.flush(FLUSH).await {
             tracing::warn!(%error, "what was said last may not have reached NATS");

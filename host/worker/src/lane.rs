@@ -17,14 +17,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::batch::{Batch, HOLD};
+use crate::canary::CanaryRunner;
 use crate::dispatch::{LaneHandle, Permits};
 use crate::fetches::{self, Fetches};
 use crate::hearing::Hearing;
 use crate::host::Shared;
-use crate::metrics::QueueMetrics;
+use crate::metrics::{QueueMetrics, Side};
 use crate::pace::Pace;
 use crate::retries::Retries;
 use crate::runner::{Program, Runner};
+use crate::scheduler::Terms;
 use crate::unit;
 use crate::vault::SecretValues;
 use crate::watchdog::{Remedy, Watchdog, is_stuck};
@@ -49,9 +51,17 @@ const BLOCKED_LOOK: Duration = Duration::from_millis(250);
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct LaneConfig {
     pub(crate) spec: QueueSpec,
+    pub(crate) tenant_weight: u32,
     pub(crate) digest: Option<Digest>,
+    /// The component that is tried with some of the tasks.
+    pub(crate) canary: Option<Digest>,
     /// The values of the granted secrets, as far as this host knows them.
     pub(crate) secrets: SecretValues,
+}
+
+/// What a queue is to the scheduler.
+pub(crate) fn terms(tenant_weight: u32, spec: &QueueSpec) -> Terms {
+    Terms { tenant_weight, weight: spec.weight, memory: spec.limits.memory }
 }
 
 /// A lane before it has found its queue.
@@ -126,7 +136,7 @@ impl Lane {
     /// The runner for these settings; nothing if they changed or the lane was stopped before it was ready.
     async fn get_ready(&mut self, config: LaneConfig) -> Option<Arc<Runner>> {
         let (tenant, queue) = (self.tenant.clone(), self.queue.clone());
-        let LaneConfig { mut spec, digest, secrets } = config;
+        let LaneConfig { mut spec, tenant_weight, digest, canary, secrets } = config;
         let lowered = self.host.ceilings.lowered(&spec.limits);
         if lowered != spec.limits {
             tracing::warn!(%tenant, %queue, asked = ?spec.limits, served = ?lowered, "limits above this host's");
@@ -138,7 +148,7 @@ impl Lane {
             self.changed().await;
             return None;
         }
-        self.permits.set_memory(spec.limits.memory);
+        self.permits.set_terms(terms(tenant_weight, &spec));
         let Some(digest) = digest else {
             tracing::error!(%tenant, %queue, plugin = %spec.plugin, "the plugin was never pushed");
             self.changed().await;
@@ -154,7 +164,7 @@ impl Lane {
         loop {
             // Compiling a language runtime takes half a minute, and a host that leaves does not wait for it.
             let made = tokio::select! {
-                made = workshop.program_of(&tenant, &spec.plugin, digest) => made,
+                made = workshop.program_of(&tenant, &queue, &spec.plugin, digest) => made,
                 () = self.stop.cancelled() => return None,
             };
             match made {
@@ -163,7 +173,22 @@ impl Lane {
                         let signed = workshop.wait_until_signed(tenant, spec.plugin.clone(), digest);
                         AbortOnDropHandle::new(tokio::spawn(signed))
                     });
-                    return Some(Arc::new(Runner { spec, digest: Some(digest), program, granted }));
+                    let canary = match spec.canary.clone().zip(canary) {
+                        Some(canary) => {
+                            let of = (&self.tenant, &self.queue);
+                            Some(CanaryRunner::start(&self.host.workshop, of, &spec, canary, &granted).await)
+                        }
+                        None => None,
+                    };
+                    let side = canary.as_ref().map(|_| Side::Stable);
+                    return Some(Arc::new(Runner {
+                        digest: Some(digest),
+                        spec,
+                        program,
+                        granted,
+                        canary,
+                        side,
+                    }));
                 }
                 Err(error) => {
                     tracing::warn!(%tenant, %queue, plugin = %spec.plugin, %error, "the plugin is not ready");

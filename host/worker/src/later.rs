@@ -25,19 +25,17 @@ pub(crate) enum Resumed {
 impl Ended {
     /// Puts the task into a timer.
     pub(crate) async fn put_off(self, after: Duration) {
-        if !self.may_still_speak() {
+        if !self.may_still_speak().await {
             return;
         }
-        let Self { held, past, ending, .. } = self;
+        let Self { held, past, ending, receipt, .. } = self;
         let (lane, lease) = (&held.lane, held.lease());
         let due = lane.host.nats.now() + after.min(DELAY_MAX);
         let delivery = &lease.delivery;
-        let history = past.history.after(ending.outcome(), delivery.delivered(), &lane.host.name).put_off(
-            delivery.stream_sequence(),
-            &secret(),
-            due,
-            delivery.published(),
-        );
+        let history = past
+            .history
+            .after_run(ending.outcome(), delivery.delivered(), &lane.host.name, &receipt)
+            .put_off(delivery.stream_sequence(), &secret(), due, delivery.published());
         let putting = async {
             let past = remember(lane, &held.task, &past, history).await?;
             into_timer(lane, lease, &held.task, &past).await

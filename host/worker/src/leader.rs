@@ -1,14 +1,22 @@
-//! Derives streams, subjects and consumers from the tenants' records, and keeps the schedules. One host does it at a
+//! Derives streams, subjects and consumers from the tenants' records, and keeps the schedules and the
+//! accounts. One host does it at a
 //! time, and whatever it does can be done again.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use saggar_jetstream::{Lease, Nats, Provisioner, Stores, TenantChange, Tenants};
+use saggar_jetstream::{
+    Lease, Nats, Provisioner, Schedules, StoredSchedule, Stores, TenantChange, TenantEntry, Tenants,
+};
 use saggar_model::{TenantName, TenantRecord};
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
+use crate::bookkeeper::Bookkeeper;
+use crate::books::Books;
 use crate::mend::Mender;
 use crate::metrics::Metrics;
 use crate::schedules;
@@ -28,12 +36,20 @@ pub(crate) async fn lead(
     host: String,
     provisioner: Provisioner,
     stores: Stores,
+    books: Books,
     metrics: Metrics,
     stop: CancellationToken,
 ) {
-    let tenants = Tenants::new(&nats);
-    let mender = Mender::new(&nats, &host, provisioner.clone(), stores, metrics);
+    let mender = Mender::new(&nats, &host, provisioner.clone(), stores, books, metrics);
+    let bookkeeper = Bookkeeper::new(&nats);
     let mut lease = Lease::campaign(&nats, &host);
+    let records = Records {
+        tenants: Tenants::new(&nats),
+        provisioner,
+        schedules: Schedules::new(&nats),
+        nats: nats.clone(),
+        rescheduled: Notify::new(),
+    };
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -42,10 +58,11 @@ pub(crate) async fn lead(
         tracing::info!(%host, "leading: deriving streams from the tenants' records");
         tokio::select! {
             () = stop.cancelled() => break,
-            () = derive(&tenants, &provisioner, &lease) => {}
-            () = schedules::keep(&nats, &lease) => {}
-            // It goes on for as long as this host leads.
+            () = records.derive(&lease) => {}
+            () = schedules::keep(&nats, &lease, &records.rescheduled) => {}
+            // These go on for as long as this host leads.
             () = mender.mend() => {}
+            () = bookkeeper.keep() => {}
         }
         tracing::info!(%host, "no longer leading");
         tokio::time::sleep(LOOK).await;
@@ -53,45 +70,120 @@ pub(crate) async fn lead(
     lease.resign().await;
 }
 
-/// Follows the records for as long as this host leads.
-async fn derive(tenants: &Tenants, provisioner: &Provisioner, lease: &Lease) {
-    let mut changes = tenants.watch();
-    let mut records: HashMap<TenantName, TenantRecord> = HashMap::new();
-    let mut look = tokio::time::interval(LOOK);
-    let mut again = tokio::time::interval(DERIVE_AGAIN);
-    again.reset();
-    while lease.is_leader() {
-        tokio::select! {
-            Some(change) = changes.next() => match change {
-                Ok(TenantChange::Put(entry)) => {
-                    let record = entry.record;
-                    if !ensure(provisioner, &record).await {
+/// The tenants' records, and what is derived from them.
+struct Records {
+    nats: Nats,
+    tenants: Tenants,
+    provisioner: Provisioner,
+    schedules: Schedules,
+    /// Whoever keeps the schedules waits at the other end.
+    rescheduled: Notify,
+}
+
+impl Records {
+    /// Follows the records for as long as this host leads.
+    async fn derive(&self, lease: &Lease) {
+        let mut changes = self.tenants.watch();
+        let mut records: HashMap<TenantName, TenantEntry> = HashMap::new();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = tokio::time::interval(DERIVE_AGAIN);
+        again.reset();
+        while lease.is_leader() {
+            tokio::select! {
+                Some(change) = changes.next() => match change {
+                    Ok(TenantChange::Put(entry)) => {
+                        let stored = self.stored(Some(&entry.record.spec.name)).await;
+                        if !self.ensure(&entry.record, stored.as_deref()).await {
+                            again.reset_after(RETRY);
+                        }
+                        self.remove(&entry).await;
+                        records.insert(entry.record.spec.name.clone(), *entry);
+                    }
+                    Ok(TenantChange::Removed(tenant)) => {
+                        records.remove(&tenant);
+                    }
+                    Ok(TenantChange::UpToDate) => {}
+                    Err(error) => tracing::debug!(%error, "following the tenants' records"),
+                },
+                _ = again.tick() => {
+                    if let Err(error) = self.provisioner.ensure_usage().await {
+                        tracing::error!(%error, "what is used cannot be written down");
                         again.reset_after(RETRY);
                     }
-                    records.insert(record.spec.name.clone(), record);
+                    // Once for all of them: a thousand tenants are a thousand questions fewer.
+                    let stored = self.stored(None).await;
+                    for entry in records.values() {
+                        if !self.ensure(&entry.record, stored.as_deref()).await {
+                            again.reset_after(RETRY);
+                        }
+                    }
                 }
-                Ok(TenantChange::Removed(tenant)) => {
-                    records.remove(&tenant);
-                }
-                Ok(TenantChange::UpToDate) => {}
-                Err(error) => tracing::debug!(%error, "following the tenants' records"),
-            },
-            _ = again.tick() => {
-                for record in records.values() {
-                    if !ensure(provisioner, record).await {
-                        again.reset_after(RETRY);
+                _ = look.tick() => {
+                    for entry in records.values() {
+                        self.remove(entry).await;
                     }
                 }
             }
-            _ = look.tick() => {}
         }
     }
-}
 
-async fn ensure(provisioner: &Provisioner, record: &TenantRecord) -> bool {
-    let ensured = provisioner.ensure_tenant(record).await;
-    if let Err(error) = &ensured {
-        tracing::error!(tenant = %record.spec.name, %error, "the tenant's streams are not as they should be");
+    /// The schedules of a tenant, or of all; nothing if they cannot be read now.
+    async fn stored(&self, tenant: Option<&TenantName>) -> Option<Vec<StoredSchedule>> {
+        match self.schedules.list(tenant).await {
+            Ok((stored, _)) => Some(stored),
+            Err(error) => {
+                tracing::debug!(%error, "the schedules could not be read");
+                None
+            }
+        }
     }
-    ensured.is_ok()
+
+    /// Makes everything what the record says; false if something has to be tried again.
+    async fn ensure(&self, record: &TenantRecord, stored: Option<&[StoredSchedule]>) -> bool {
+        let tenant = &record.spec.name;
+        let ensured = self.provisioner.ensure_tenant(record).await;
+        if let Err(error) = &ensured {
+            tracing::error!(%tenant, %error, "the tenant's streams are not as they should be");
+        }
+        let Some(stored) = stored else { return false };
+        let followed = self.schedules.follow(record, stored, self.nats.now()).await;
+        match &followed {
+            Ok(true) => self.rescheduled.notify_one(),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(%tenant, %error, "the schedules of the tenant's file are not kept yet");
+            }
+        }
+        ensured.is_ok() && followed.is_ok()
+    }
+
+    /// Goes on with what is on its way out. The mark in the record goes last.
+    async fn remove(&self, entry: &TenantEntry) {
+        let TenantEntry { record, revision } = entry;
+        if record.removal.is_nothing() {
+            return;
+        }
+        let tenant = &record.spec.name;
+        let round = match self.provisioner.remove(record).await {
+            Ok(round) => round,
+            Err(error) => return tracing::warn!(%tenant, %error, "what is on its way out is still there"),
+        };
+        let forgotten = if round.tenant_is_gone {
+            tracing::info!(%tenant, "the tenant is gone, with everything it had");
+            self.tenants.remove(tenant, *revision).await
+        } else if round.gone.is_empty() || record.removal.tenant {
+            return;
+        } else {
+            tracing::info!(%tenant, queues = ?round.gone, "queues are gone, with everything they held");
+            let forget = |record: &mut TenantRecord| {
+                record.removal.queues.retain(|queue| !round.gone.contains(queue));
+                Ok::<_, Infallible>(())
+            };
+            self.tenants.change(tenant, forget).await.map(|_| ())
+        };
+        if let Err(error) = forgotten {
+            tracing::warn!(%tenant, %error, "what is gone is still marked as on its way out");
+        }
+    }
 }

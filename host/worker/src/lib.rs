@@ -5,7 +5,11 @@
 //! process dies is in JetStream already.
 
 mod batch;
+mod bookkeeper;
+mod books;
+mod canary;
 mod cancel;
+mod charge;
 mod children;
 mod claim;
 mod contained;
@@ -13,6 +17,7 @@ mod dispatch;
 mod fetches;
 mod finish;
 mod groups;
+mod hands;
 mod hearing;
 mod host;
 mod intake;
@@ -20,7 +25,9 @@ mod lane;
 mod later;
 mod leader;
 mod lease;
+mod ledger;
 mod mend;
+mod meter;
 mod metrics;
 mod pace;
 mod payload_requests;
@@ -36,11 +43,13 @@ mod settlement;
 mod stores;
 mod suspects;
 mod tally;
+mod task_requests;
 mod turns;
 mod unit;
 mod vault;
 mod watchdog;
 mod watcher;
+mod work;
 
 pub use host::{Drained, Host, HostError, HostOptions};
 pub use metrics::Metrics;

@@ -15,6 +15,7 @@ use saggar_model::{
     TenantRecord, header_name,
 };
 
+use crate::books::Books;
 use crate::groups;
 use crate::metrics::{Mended, Metrics};
 use crate::payload_sweep::PayloadSweeps;
@@ -45,6 +46,7 @@ pub(crate) struct Mender {
     host: String,
     provisioner: Provisioner,
     stores: Stores,
+    books: Books,
     metrics: Metrics,
 }
 
@@ -54,9 +56,10 @@ impl Mender {
         host: &str,
         provisioner: Provisioner,
         stores: Stores,
+        books: Books,
         metrics: Metrics,
     ) -> Self {
-        Self { nats: nats.clone(), host: host.to_owned(), provisioner, stores, metrics }
+        Self { nats: nats.clone(), host: host.to_owned(), provisioner, stores, books, metrics }
     }
 
     /// Mends for ever, or until the connection is closed.
@@ -203,6 +206,7 @@ impl Mender {
         let payload = remains.as_ref().map(|remains| remains.payload.clone()).unwrap_or_default();
         let letter = DeadLetter::new(&task, *sequence, payload, headers, &failure, &receipt);
         let (dead, results) = (DeadLetters::new(&self.nats), Results::new(&self.nats));
+        let earlier = state.as_ref().map(|state| state.history.earlier.clone()).unwrap_or_default();
         let result = TaskResult::new(task, *sequence, Ending::Failed(failure), receipt, None);
         // A task that ran all the same, and finished, needs none of this.
         if let Ok(Some(stored)) = results.get(tenant, queue, &id).await
@@ -220,9 +224,14 @@ impl Mender {
         .await
         .map_err(|_| Unsettled)?;
         let ttl = Duration::from_secs(spec.results_ttl);
+        let under_way = self.books.open(tenant).await.map_err(|_| Unsettled)?;
+        let result = TaskResult { book: Some(under_way.id().clone()), ..result.with_earlier(earlier) };
         let put =
             persist("result", RecordsError::fault, |_| false, || results.put(tenant, &result, ttl)).await;
-        let (Put::Stored | Put::Refused(_)) = put.map_err(|_| Unsettled)?;
+        match put.map_err(|_| Unsettled)? {
+            Put::Stored(place) => under_way.stored(place, &result),
+            Put::Refused(found) => under_way.refused(&found),
+        }
         let mut headers = remains.iter().flat_map(|remains| &remains.headers);
         let waiting = headers.find(|(name, _)| name.eq_ignore_ascii_case(header_name::GROUP));
         let waiting = waiting.and_then(|(_, task)| task.parse().ok());

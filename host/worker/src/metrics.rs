@@ -13,8 +13,10 @@ use prometheus_client::registry::Registry;
 use saggar_model::{Capability, Outcome, QueueName, Receipt, TenantName};
 use saggar_sandbox::CacheStats;
 
+use crate::work::{QueueWork, Work};
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct QueueLabels {
+pub(crate) struct QueueLabels {
     tenant: String,
     queue: String,
 }
@@ -43,6 +45,32 @@ struct SuspectLabels {
     tenant: String,
     queue: String,
     fate: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CanaryLabels {
+    tenant: String,
+    queue: String,
+    version: &'static str,
+    outcome: &'static str,
+}
+
+/// Which of two versions ran an attempt, while a queue tries one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The one that the queue runs.
+    Stable,
+    /// The one that it tries.
+    Canary,
+}
+
+impl Side {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Canary => "canary",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -106,12 +134,15 @@ pub struct Metrics {
     duration: Seconds,
     queued: Seconds,
     fuel: Family<QueueLabels, Counter>,
+    /// Apart, since it is many.
+    work: Arc<Work>,
     pending: Family<QueueLabels, Gauge>,
     repeated: Family<QueueLabels, Counter>,
     lost_leases: Family<QueueLabels, Counter>,
     retries_over_budget: Family<QueueLabels, Counter>,
     suspects: Family<SuspectLabels, Counter>,
     denials: Family<DenialLabels, Counter>,
+    canary: Family<CanaryLabels, Counter>,
     settled: Counter,
     cache: Family<CacheLabels, Counter>,
     mended: Family<MendedLabels, Counter>,
@@ -140,12 +171,14 @@ impl Metrics {
             duration: Seconds::new_with_constructor(run_times),
             queued: Seconds::new_with_constructor(run_times),
             fuel: Family::default(),
+            work: Arc::new(Work::register(registry)),
             pending: Family::default(),
             repeated: Family::default(),
             lost_leases: Family::default(),
             retries_over_budget: Family::default(),
             suspects: Family::default(),
             denials: Family::default(),
+            canary: Family::default(),
             settled: Counter::default(),
             cache: Family::default(),
             mended: Family::default(),
@@ -191,47 +224,53 @@ impl Metrics {
             metrics.denials.clone(),
         );
         registry.register(
+            "canary_tasks",
+            "Attempts of queues that try a version, by version and outcome",
+            metrics.canary.clone(),
+        );
+        metrics.register_host(registry);
+        metrics
+    }
+
+    /// What belongs to the host, whatever queue it serves.
+    fn register_host(&self, registry: &mut Registry) {
+        registry.register(
             "settled",
             "Tasks that were finished: recorded, and acknowledged",
-            metrics.settled.clone(),
+            self.settled.clone(),
         );
         registry.register(
             "tasks_running",
             "Tasks that the host holds: running, next, or with their result on its way",
-            metrics.running.clone(),
+            self.running.clone(),
         );
-        registry.register("host_slots", "Tasks that the host can hold at once", metrics.slots.clone());
+        registry.register("host_slots", "Tasks that the host can hold at once", self.slots.clone());
         registry.register(
             "timers_moved",
             "Tasks that were moved from their timers into their queues",
-            metrics.timers.clone(),
+            self.timers.clone(),
         );
         registry.register(
             "payloads_swept",
             "Large payloads that nothing named any more, removed",
-            metrics.payloads_swept.clone(),
+            self.payloads_swept.clone(),
         );
-        registry.register(
-            "nats_connected",
-            "1 while the connection to NATS is up",
-            metrics.connected.clone(),
-        );
+        registry.register("nats_connected", "1 while the connection to NATS is up", self.connected.clone());
         registry.register(
             "compile_seconds",
             "Time to make a plugin ready, compiled or cached",
-            metrics.compile.clone(),
+            self.compile.clone(),
         );
         registry.register(
             "cache",
             "What became of look-ups in the cache of compiled plugins",
-            metrics.cache.clone(),
+            self.cache.clone(),
         );
         registry.register(
             "mended",
             "What was put right that no host can have done, by what it was",
-            metrics.mended.clone(),
+            self.mended.clone(),
         );
-        metrics
     }
 
     /// How many tasks were finished: recorded, and acknowledged.
@@ -254,6 +293,12 @@ impl Metrics {
         }
     }
 
+    /// A plugin was compiled, for a queue that wanted it first.
+    pub(crate) fn compiled(&self, tenant: &TenantName, queue: &QueueName, took: Duration) {
+        let labels = QueueLabels { tenant: tenant.to_string(), queue: queue.to_string() };
+        self.work.compiled(&labels, took);
+    }
+
     /// The metrics of one queue, looked up once and counted without a look-up from then on.
     pub(crate) fn of_queue(&self, tenant: &TenantName, queue: &QueueName) -> QueueMetrics {
         let labels = QueueLabels { tenant: tenant.to_string(), queue: queue.to_string() };
@@ -269,9 +314,11 @@ impl Metrics {
             outcomes,
             suspects,
             denials: self.denials.clone(),
+            canary: self.canary.clone(),
             duration: self.duration.get_or_create_owned(&labels),
             queued: self.queued.get_or_create_owned(&labels),
             fuel: self.fuel.get_or_create_owned(&labels),
+            work: self.work.of_queue(&labels),
             pending: self.pending.get_or_create_owned(&labels),
             repeated: self.repeated.get_or_create_owned(&labels),
             lost_leases: self.lost_leases.get_or_create_owned(&labels),
@@ -293,6 +340,7 @@ struct Handles {
     duration: Histogram,
     queued: Histogram,
     fuel: Counter,
+    work: QueueWork,
     pending: Gauge,
     repeated: Counter,
     lost_leases: Counter,
@@ -300,6 +348,8 @@ struct Handles {
     settled: Counter,
     /// Most queues never have one, so that each is made when it is counted.
     denials: Family<DenialLabels, Counter>,
+    /// For the same reason.
+    canary: Family<CanaryLabels, Counter>,
     labels: QueueLabels,
 }
 
@@ -313,6 +363,19 @@ impl QueueMetrics {
         self.0.duration.observe(receipt.duration.as_secs_f64());
         self.0.queued.observe(receipt.queued.as_secs_f64());
         self.0.fuel.inc_by(receipt.fuel);
+        self.0.work.attempt(receipt);
+    }
+
+    /// An attempt is charged to nobody.
+    pub(crate) fn uncharged(&self, receipt: &Receipt) {
+        self.0.work.uncharged(receipt);
+    }
+
+    /// An attempt of a queue that tries a version ended.
+    pub(crate) fn tried(&self, side: Side, outcome: Outcome) {
+        let QueueLabels { tenant, queue } = self.0.labels.clone();
+        let labels = CanaryLabels { tenant, queue, version: side.as_str(), outcome: outcome.as_str() };
+        self.0.canary.get_or_create(&labels).inc();
     }
 
     /// A task was delivered that hosts were lost with.
@@ -378,20 +441,38 @@ mod tests {
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry);
         let queue = metrics.of_queue(&"acme".parse().unwrap(), &"hello".parse().unwrap());
-        queue.attempt(Outcome::TimedOut, &Receipt { fuel: 7, ..Receipt::default() });
+        let receipt = Receipt {
+            fuel: 7,
+            cpu: Duration::from_millis(250),
+            peak_memory: 1024,
+            duration: Duration::from_secs(2),
+            bytes_in: 3,
+            ..Receipt::default()
+        };
+        queue.attempt(Outcome::TimedOut, &receipt);
+        queue.uncharged(&receipt);
+        metrics.compiled(&"acme".parse().unwrap(), &"hello".parse().unwrap(), Duration::from_millis(1500));
         queue.suspect(SuspectFate::GivenBack);
         queue.denied(Capability::Kv);
+        queue.tried(Side::Canary, Outcome::Succeeded);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             "saggar_tasks_total{tenant=\"acme\",queue=\"hello\",outcome=\"timed-out\"} 1",
             "saggar_fuel_total{tenant=\"acme\",queue=\"hello\"} 7",
+            "saggar_cpu_seconds_total{tenant=\"acme\",queue=\"hello\"} 0.25",
+            "saggar_memory_byte_seconds_total{tenant=\"acme\",queue=\"hello\"} 2048.0",
+            "saggar_bytes_in_total{tenant=\"acme\",queue=\"hello\"} 3",
+            "saggar_bytes_out_total{tenant=\"acme\",queue=\"hello\"} 0",
+            "saggar_uncharged_fuel_total{tenant=\"acme\",queue=\"hello\"} 7",
+            "saggar_queue_compile_seconds_total{tenant=\"acme\",queue=\"hello\"} 1.5",
             "saggar_task_duration_seconds_count{tenant=\"acme\",queue=\"hello\"} 1",
             "saggar_task_queued_seconds_count",
             "saggar_queue_pending",
             "saggar_suspects_total{tenant=\"acme\",queue=\"hello\",fate=\"given-back\"} 1",
             "saggar_suspects_total{tenant=\"acme\",queue=\"hello\",fate=\"dead-lettered\"} 0",
             "saggar_denials_total{tenant=\"acme\",queue=\"hello\",grant=\"kv\"} 1",
+            "saggar_canary_tasks_total{tenant=\"acme\",queue=\"hello\",version=\"canary\",outcome=\"succeeded\"} 1",
             "saggar_settled_total 0",
             "saggar_tasks_running 0",
             "saggar_host_slots 0",

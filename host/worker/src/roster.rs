@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::dispatch::Dispatcher;
 use crate::host::Shared;
-use crate::lane::{Lane, LaneConfig};
-use crate::scheduler::LaneId;
+use crate::lane::{self, Lane, LaneConfig};
+use crate::scheduler::{LaneId, TenantId};
 use crate::vault::Vault;
 
 /// How often all records are read again, should a change have been missed.
@@ -36,12 +36,22 @@ pub(crate) struct Roster {
     served: HashMap<Key, Served>,
     lanes: JoinSet<()>,
     opened: u64,
+    /// All tenants that were ever seen.
+    tenants: HashMap<TenantName, TenantId>,
     vault: Vault,
 }
 
 impl Roster {
     pub(crate) fn new(host: Arc<Shared>, dispatcher: Dispatcher, vault: Vault) -> Self {
-        Self { host, dispatcher, served: HashMap::new(), lanes: JoinSet::new(), opened: 0, vault }
+        Self {
+            host,
+            dispatcher,
+            served: HashMap::new(),
+            lanes: JoinSet::new(),
+            opened: 0,
+            tenants: HashMap::new(),
+            vault,
+        }
     }
 
     /// Follows the records until `stop`, then closes all lanes and waits until none holds a task that was not
@@ -94,7 +104,9 @@ impl Roster {
         self.keep_only(tenant, |queue| record.spec.queues.contains_key(queue));
         for (queue, spec) in &record.spec.queues {
             let secrets = self.vault.secrets(tenant, &spec.grants);
-            let config = LaneConfig { digest: record.digest(&spec.plugin), spec: spec.clone(), secrets };
+            let canary = spec.canary.as_ref().and_then(|canary| record.digest(&canary.plugin(&spec.plugin)));
+            let (digest, tenant_weight) = (record.digest(&spec.plugin), record.spec.weight);
+            let config = LaneConfig { digest, canary, tenant_weight, spec: spec.clone(), secrets };
             match self.served.get(&(tenant.clone(), queue.clone())) {
                 Some(served) => {
                     served.config.send_if_modified(|current| {
@@ -112,7 +124,10 @@ impl Roster {
 
     fn open(&mut self, tenant: TenantName, queue: QueueName, config: LaneConfig) {
         self.opened += 1;
-        let permits = self.dispatcher.open(LaneId(self.opened), config.spec.limits.memory);
+        let known = self.tenants.len() as u64;
+        let owner = *self.tenants.entry(tenant.clone()).or_insert(TenantId(known));
+        let terms = lane::terms(config.tenant_weight, &config.spec);
+        let permits = self.dispatcher.open(LaneId(self.opened), owner, terms);
         let stop = CancellationToken::new();
         let (sender, config) = watch::channel(config);
         let key = (tenant.clone(), queue.clone());

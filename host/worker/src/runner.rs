@@ -9,11 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use saggar_jetstream::{Plugins, PluginsError};
-use saggar_model::{Digest, PluginId, PluginRef, QueueSpec, TenantName, TrustedKeys, Untrusted};
+use saggar_model::{
+    Bill, Digest, PluginId, PluginRef, QueueName, QueueSpec, Task, TenantName, TrustedKeys, Untrusted,
+};
 use saggar_sandbox::{CompileError, Granted, Plugin, PluginCache, Prepared};
 use tokio::sync::OnceCell;
 
-use crate::metrics::{Metrics, Stopwatch};
+use crate::books::Books;
+use crate::canary::CanaryRunner;
+use crate::metrics::{Metrics, Side, Stopwatch};
 use crate::turns::Turns;
 
 /// Plugins kept although no queue uses them, so that a queue that comes back starts at once.
@@ -30,6 +34,10 @@ pub(crate) struct Runner {
     pub(crate) program: Program,
     /// What its tasks may do beyond computing.
     pub(crate) granted: Arc<Granted>,
+    /// What some of its tasks run instead.
+    pub(crate) canary: Option<CanaryRunner>,
+    /// As what it is counted, while two versions run.
+    pub(crate) side: Option<Side>,
 }
 
 /// Whether there is something to run.
@@ -44,6 +52,11 @@ pub(crate) enum Program {
 }
 
 impl Runner {
+    /// What runs this task: the same for all its attempts, on whichever host.
+    pub(crate) fn of(self: Arc<Self>, task: &Task) -> Arc<Self> {
+        self.canary.as_ref().and_then(|canary| canary.of(task)).unwrap_or(self)
+    }
+
     /// The plugin as results name it.
     pub(crate) fn plugin_id(&self) -> PluginId {
         PluginId { name: self.spec.plugin.name().clone(), version: self.spec.plugin.version().cloned() }
@@ -69,6 +82,7 @@ pub(crate) struct Workshop {
     plugins: Plugins,
     cache: PluginCache,
     metrics: Metrics,
+    books: Books,
     /// Who must have signed what is run; absent: anything is run.
     trusted: Option<Arc<TrustedKeys>>,
     making: Arc<Mutex<HashMap<Digest, Making>>>,
@@ -80,12 +94,14 @@ impl Workshop {
         plugins: Plugins,
         cache: PluginCache,
         metrics: Metrics,
+        books: Books,
         trusted: Option<TrustedKeys>,
     ) -> Self {
         Self {
             plugins,
             cache,
             metrics,
+            books,
             trusted: trusted.map(Arc::new),
             making: Arc::default(),
             turns: Turns::default(),
@@ -101,11 +117,12 @@ impl Workshop {
     pub(crate) async fn program_of(
         &self,
         tenant: &TenantName,
+        queue: &QueueName,
         plugin: &PluginRef,
         digest: Digest,
     ) -> Result<Program, NotReady> {
         match self.objection(tenant, plugin, digest).await? {
-            None => self.program(digest, tenant).await,
+            None => self.program(digest, tenant, queue).await,
             Some(untrusted) => {
                 tracing::warn!(%tenant, %plugin, %digest, %untrusted, "the plugin is not run");
                 Ok(Program::Untrusted(format!("only what a trusted key has signed is run, and {untrusted}")))
@@ -141,9 +158,14 @@ impl Workshop {
     ///
     /// # Errors
     /// The component could not be fetched, or the compile process could not be run. Trying again may help.
-    async fn program(&self, digest: Digest, tenant: &TenantName) -> Result<Program, NotReady> {
+    async fn program(
+        &self,
+        digest: Digest,
+        tenant: &TenantName,
+        queue: &QueueName,
+    ) -> Result<Program, NotReady> {
         let making = self.entry(digest);
-        making.get_or_try_init(|| self.make(digest, tenant)).await.cloned()
+        making.get_or_try_init(|| self.make(digest, tenant, queue)).await.cloned()
     }
 
     fn entry(&self, digest: Digest) -> Making {
@@ -155,11 +177,16 @@ impl Workshop {
         making.entry(digest).or_default().clone()
     }
 
-    async fn make(&self, digest: Digest, tenant: &TenantName) -> Result<Program, NotReady> {
+    async fn make(
+        &self,
+        digest: Digest,
+        tenant: &TenantName,
+        queue: &QueueName,
+    ) -> Result<Program, NotReady> {
         let _stopwatch = Stopwatch { histogram: &self.metrics.compile, start: Instant::now() };
         let prepared = match self.cache.find(digest).await {
             Some(prepared) => prepared,
-            None => self.compile(digest, tenant).await?,
+            None => self.compile(digest, tenant, queue).await?,
         };
         self.metrics.cache(self.cache.stats());
         Ok(match prepared {
@@ -174,9 +201,22 @@ impl Workshop {
         })
     }
 
-    async fn compile(&self, digest: Digest, tenant: &TenantName) -> Result<Prepared, NotReady> {
+    /// Compiles it, and charges the time to the queue that wanted it first.
+    async fn compile(
+        &self,
+        digest: Digest,
+        tenant: &TenantName,
+        queue: &QueueName,
+    ) -> Result<Prepared, NotReady> {
         let _turn = self.turns.of(tenant).await;
-        match self.cache.compile(self.plugins.fetch(&digest).await?).await {
+        let component = self.plugins.fetch(&digest).await?;
+        let start = Instant::now();
+        let compiled = self.cache.compile(component).await;
+        let took = start.elapsed();
+        self.metrics.compiled(tenant, queue, took);
+        let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.books.add(tenant, |host, now| Bill::compiled(queue, host, took, now)).await;
+        match compiled {
             Ok(plugin) => Ok(Ok(plugin)),
             Err(CompileError::Refused(refused)) => Ok(Err(refused)),
             Err(CompileError::Process(reason)) => Err(NotReady::Compiler(reason)),

@@ -1,26 +1,50 @@
 //! Who runs next: a pure state machine, events in, grants out.
 //!
-//! Two things are shared out: slots, one for each task that this host holds, and guest memory, so much for each guest
-//! that runs. A lane (one queue on this host) says how many tasks it could start; the scheduler grants to the lanes
-//! that wait, in turn, as far as slots and memory reach. Short tasks run one after another in the memory of one
-//! guest, so that a lane of them may hold more tasks than it runs at once.
+//! Shared out are slots, one for each task that this host holds, guest memory, so much for each guest that runs, and
+//! with them processor time. A lane (one queue on this host) says how many tasks it could start; the scheduler grants to
+//! the lanes that wait, as far as all three reach, in the order of the [`Ledger`]: to the tenant that has used least for
+//! its weight, and of it to the lane that has. What is used is the time that guests compute, as it is told, and the part
+//! of the host that they occupy. A task is charged with what those before it took, until it is known what it takes.
 //!
-//! A grant answers what a lane said; whoever wants more says so again, and stands at the end of the line. The
-//! scheduler reads no clock and opens no connection: time is an argument, so that a test can drive thousands of lanes.
+//! A grant answers what a lane said; whoever wants more says so again. The scheduler reads no clock and opens no
+//! connection: time is an argument, so that a test can drive thousands of lanes.
 //!
-//! Invariants: what is out never exceeds the slots or the memory; a free slot is never kept from a lane that waits
-//! for longer than [`LINGER`]; between two turns of one lane every other lane that waits has had its own.
+//! Invariants: what is out never exceeds the slots or the memory; nothing that is free is kept from a lane that waits for
+//! longer than [`LINGER`], but what is kept for tenants that have nothing; tenants that wait get shares by their weights,
+//! whatever their tasks cost; and nobody who has nothing and could go waits for longer than [`AGED`] and a turn.
 
+mod account;
+mod choice;
+mod cost;
+mod event;
+#[cfg(test)]
+mod fleet;
+mod ledger;
+#[cfg(test)]
+mod model;
+mod share;
+#[cfg(test)]
+mod shares;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
+
+pub use self::event::{Capacity, Event, Grant, LaneId, TenantId, Terms, Work};
+
+use self::account::{Holding, Lane, Tenant};
+use self::ledger::Ledger;
 
 /// How long free slots may be held back so that a lane fetches several tasks in one request instead of one each.
 pub const LINGER: Duration = Duration::from_millis(10);
+
+/// Whoever has waited for so long and has nothing goes first, whatever its weight and its debt: not more often than one
+/// turn in [`AGED_TURNS`], so that weights still count when there is less of everything than all want.
+pub const AGED: Duration = Duration::from_secs(5);
+const AGED_TURNS: u32 = 8;
 
 /// A larger batch is not worth waiting for: the request is a small part of what its tasks cost.
 const BATCH_WORTH: u32 = 64;
@@ -33,328 +57,312 @@ const QUANTUM: u32 = 64;
 /// So many tasks are no batch: they go as soon as there is a slot for one.
 const FEW: u32 = 4;
 
-/// One slot in so many is kept by lanes of short tasks for lanes that hold none, so that a task of a quiet queue starts
-/// at once although another's flood has taken all the rest. Long tasks may take all there are: a slot that is kept from
-/// them would stand empty for long.
+/// Of those who wait, so many are looked at in a turn, those whose turn it is first: when none of them can go, little is
+/// left for the others, and they are looked at when something came back.
+const LOOKED_AT: usize = 256;
+
+/// One part in so many of slots and memory is kept for tenants that hold none, so that a task of a quiet one starts at
+/// once although another's flood, of short tasks or of long ones, has taken all the rest.
 const KEPT_FREE: u32 = 16;
 
-/// A lane, as the scheduler knows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct LaneId(pub u64);
+/// So many guests may be busy at once for each core, as long as nobody has a claim to more. One would leave it idle
+/// between two tasks; many make each other wait.
+const AT_ONCE: f64 = 2.0;
 
-/// What the scheduler hears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
-    /// A lane was opened, or its guests need another amount of memory from now on.
-    Opened {
-        /// The lane.
-        lane: LaneId,
-        /// Memory of one of its guests, in bytes.
-        memory: u64,
-    },
-    /// A lane was closed. What it still holds comes back by `Settled` and `Ended`.
-    Closed {
-        /// The lane.
-        lane: LaneId,
-    },
-    /// A lane could start so many tasks. Replaces what it said before.
-    Waiting {
-        /// The lane.
-        lane: LaneId,
-        /// How many tasks it could start at once.
-        wanted: u32,
-        /// How many of its tasks one guest's memory is good for: one, or many that are over in no time.
-        ahead: u32,
-        /// Whether it already holds a message, so that it should not be kept waiting for a full batch.
-        holding: bool,
-    },
-    /// Tasks of a lane wait behind one that is longer than expected: the memory of one more guest would help.
-    Stuck {
-        /// The lane.
-        lane: LaneId,
-    },
-    /// Slots came back, used or not.
-    Settled {
-        /// Whose they were.
-        lane: LaneId,
-        /// How many.
-        slots: u32,
-    },
-    /// The memory of one guest came back.
-    Ended {
-        /// The bytes, as they were granted.
-        memory: u64,
-    },
-}
+/// How often what is occupied is charged for, and the processors are looked at. Whatever ends within is charged for what
+/// it computed alone.
+const CHARGE: Duration = Duration::from_millis(10);
 
-/// What a lane that waited gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Grant {
-    /// The lane.
-    pub lane: LaneId,
-    /// Tasks it may hold; none if it was stuck.
-    pub slots: u32,
-    /// Guests it may run at once, at least one.
-    pub guests: u32,
-    /// Memory of each of them, in bytes.
-    pub memory: u64,
-}
+/// What the host itself does for a task, in nanoseconds of a processor: pulling it, writing its result, acknowledging.
+const OWN_WORK: i64 = 30_000;
 
-#[derive(Debug)]
-struct Lane {
-    memory: u64,
-    wanted: u32,
-    ahead: u32,
-    out: u32,
-    holding: bool,
-    /// Where it waits, if it does.
-    place: Option<(Line, u64)>,
-}
-
-/// Where lanes wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Line {
-    /// For few tasks, or with one in hand: a few free slots are enough.
-    Short,
-    /// For more than a turn is worth. While the first of them waits for a batch, those in the other line may pass.
-    Long,
-}
-
-/// What there is for a lane.
-enum Share {
-    /// So many slots, and the memory of so many guests.
-    Now(u32, u32),
-    /// A few slots are free, and more will be before long.
-    HeldBack,
-    /// No memory, or no slots but those that are kept for others.
-    Nothing,
-}
-
-impl Lane {
-    fn new(memory: u64) -> Self {
-        Self { memory, wanted: 0, ahead: 1, out: 0, holding: false, place: None }
-    }
-
-    fn is_active(&self) -> bool {
-        self.wanted > 0 || self.out > 0
-    }
-}
-
-/// The state: free slots, free memory, and the lanes that wait in the order of their turns.
+/// The state: what is free, who waits, who holds what, and what everybody has used.
 #[derive(Debug)]
 pub struct Scheduler {
-    slots: u32,
-    memory: u64,
-    /// Guests that can compute at the same time.
-    cores: u32,
+    capacity: Capacity,
+    free: Holding,
     /// Tasks in a turn of a lane of short ones.
     quantum: u32,
-    free_slots: u32,
-    free_memory: u64,
     lanes: HashMap<LaneId, Lane>,
-    /// Who waits, with the number in the order they came.
-    short: VecDeque<(u64, LaneId)>,
-    long: VecDeque<(u64, LaneId)>,
-    arrivals: u64,
+    /// Those that hold anything.
+    holders: BTreeSet<LaneId>,
+    tenants: HashMap<TenantId, Tenant>,
+    turns: Ledger<TenantId>,
+    /// The weights of tenants that wait or hold something.
+    active_weight: u64,
+    /// Who began to wait when, the longest first; with some that have stopped since.
+    line: VecDeque<(Instant, LaneId)>,
+    /// Turns since one was given for having waited long.
+    since_aged: u32,
     stuck: VecDeque<LaneId>,
-    active: u32,
-    /// Since when the first of the long line sees slots that are too few.
+    /// Since when somebody sees slots that are too few for a batch.
     held_back_since: Option<Instant>,
+    /// Whether somebody waits for the processors.
+    is_busy: bool,
+    /// Up to when what is held has been charged for.
+    charged_until: Option<Instant>,
+    /// How many guests compute or want to, as far as is known.
+    load: f64,
 }
 
 impl Scheduler {
-    /// A scheduler of a host with so many slots, so much guest memory in bytes, and so many processor cores.
+    /// The scheduler of a host that has so much.
     #[must_use]
-    pub fn new(slots: u32, memory: u64, cores: u32) -> Self {
+    pub fn new(capacity: Capacity) -> Self {
+        let Capacity { slots, memory, cores } = capacity;
         Self {
-            slots,
-            memory,
-            cores: cores.max(1),
+            capacity: Capacity { slots, memory, cores: cores.max(1) },
+            free: Holding { slots, memory, guests: 0 },
             quantum: (slots / 4).clamp(1, QUANTUM),
-            free_slots: slots,
-            free_memory: memory,
             lanes: HashMap::new(),
-            short: VecDeque::new(),
-            long: VecDeque::new(),
-            arrivals: 0,
+            holders: BTreeSet::new(),
+            tenants: HashMap::new(),
+            turns: Ledger::default(),
+            active_weight: 0,
+            line: VecDeque::new(),
+            since_aged: AGED_TURNS,
             stuck: VecDeque::new(),
-            active: 0,
             held_back_since: None,
+            is_busy: false,
+            charged_until: None,
+            load: 0.0,
         }
     }
 
     /// Takes in what happened.
-    pub fn handle(&mut self, event: Event) {
+    pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Opened { lane, memory } => {
-                self.lanes.entry(lane).or_insert_with(|| Lane::new(memory)).memory = memory;
-            }
+            Event::Opened { lane, tenant, terms } => self.open(lane, tenant, terms),
             Event::Closed { lane } => {
-                self.leave_line(lane);
-                if self.lanes.remove(&lane).is_some_and(|lane| lane.is_active()) {
-                    self.active -= 1;
-                }
+                self.leave(lane);
                 self.stuck.retain(|waiting| *waiting != lane);
+                self.change(lane, |known| (known.is_open, known.wanted) = (false, 0));
+                self.forget_if_gone(lane);
             }
             Event::Waiting { lane, wanted, ahead, holding } => {
+                let Some(known) = self.lanes.get(&lane).filter(|known| known.is_open) else { return };
+                // A batch that it waited for may be no batch any more.
+                if !known.is_short() {
+                    self.held_back_since = None;
+                }
                 self.change(lane, |known| {
                     (known.wanted, known.ahead, known.holding) = (wanted, ahead.max(1), holding);
                 });
-                let line = if holding || wanted <= FEW { Line::Short } else { Line::Long };
-                self.stand_in(lane, (wanted > 0).then_some(line));
+                if wanted > 0 { self.enter(lane, now) } else { self.leave(lane) }
             }
             Event::Stuck { lane } => self.stuck.push_back(lane),
-            Event::Settled { lane, slots } => {
-                self.free_slots += slots;
-                self.change(lane, |known| known.out = known.out.saturating_sub(slots));
+            Event::Settled { lane, slots, ran } => {
+                self.free.slots += slots;
+                self.change(lane, |known| known.out.slots = known.out.slots.saturating_sub(slots));
+                self.settle(lane, slots, ran);
+                self.forget_if_gone(lane);
             }
-            Event::Ended { memory } => self.free_memory += memory,
-        }
-    }
-
-    /// Puts a lane at the end of a line, or in none. It keeps its place in the line it is in already.
-    fn stand_in(&mut self, lane: LaneId, line: Option<Line>) {
-        let Some(known) = self.lanes.get(&lane) else { return };
-        if known.place.map(|(line, _)| line) == line {
-            return;
-        }
-        self.leave_line(lane);
-        if let Some(line) = line {
-            self.arrivals += 1;
-            let arrival = self.arrivals;
-            self.line(line).push_back((arrival, lane));
-            self.change(lane, |known| known.place = Some((line, arrival)));
-        }
-    }
-
-    fn leave_line(&mut self, lane: LaneId) {
-        let Some((line, arrival)) = self.lanes.get_mut(&lane).and_then(|known| known.place.take()) else {
-            return;
-        };
-        let waiting = self.line(line);
-        if let Ok(at) = waiting.binary_search_by_key(&arrival, |(arrival, _)| *arrival) {
-            waiting.remove(at);
-            if line == Line::Long {
-                self.held_back_since = None;
+            Event::Computed { lane, work } => {
+                if let Some(known) = self.lanes.get_mut(&lane) {
+                    known.cost.worked(work);
+                    let computed = i64::try_from(work.computed.as_nanos()).unwrap_or(i64::MAX);
+                    self.charge(lane, computed / i64::from(self.capacity.cores));
+                }
+            }
+            Event::Ended { lane, memory } => {
+                self.free.memory += memory;
+                self.change(lane, |known| {
+                    known.out.memory = known.out.memory.saturating_sub(memory);
+                    known.out.guests = known.out.guests.saturating_sub(1);
+                });
+                self.forget_if_gone(lane);
             }
         }
     }
 
-    fn line(&mut self, line: Line) -> &mut VecDeque<(u64, LaneId)> {
-        match line {
-            Line::Short => &mut self.short,
-            Line::Long => &mut self.long,
+    fn open(&mut self, lane: LaneId, tenant: TenantId, terms: Terms) {
+        let Terms { tenant_weight, weight, memory } = terms;
+        let owner = self.tenants.entry(tenant).or_default();
+        if owner.is_active() {
+            self.active_weight =
+                self.active_weight - u64::from(owner.weight) + u64::from(tenant_weight.max(1));
+        }
+        owner.weight = tenant_weight.max(1);
+        owner.lanes.open(lane, weight);
+        self.turns.open(tenant, tenant_weight);
+        let known = self.lanes.entry(lane).or_insert_with(|| {
+            owner.known += 1;
+            Lane::new(tenant)
+        });
+        known.memory = memory;
+    }
+
+    fn forget_if_gone(&mut self, lane: LaneId) {
+        let Some(known) = self.lanes.get(&lane).filter(|known| known.is_gone()) else { return };
+        let tenant = known.tenant;
+        self.lanes.remove(&lane);
+        let Some(owner) = self.tenants.get_mut(&tenant) else { return };
+        owner.lanes.close(lane);
+        owner.known -= 1;
+        if owner.known == 0 {
+            self.tenants.remove(&tenant);
+            self.turns.close(tenant);
         }
     }
 
+    /// Changes a lane, and its tenant with it.
     fn change(&mut self, lane: LaneId, change: impl FnOnce(&mut Lane)) {
         let Some(known) = self.lanes.get_mut(&lane) else { return };
-        let was_active = known.is_active();
+        let (before, load, waited) = (known.out, known.load(), known.wanted > 0);
         change(known);
-        match (was_active, known.is_active()) {
-            (false, true) => self.active += 1,
-            (true, false) => self.active -= 1,
+        self.load = (self.load - load + known.load()).max(0.0);
+        if known.out == Holding::default() {
+            self.holders.remove(&lane);
+        } else {
+            self.holders.insert(lane);
+        }
+        let Some(owner) = self.tenants.get_mut(&known.tenant) else { return };
+        let was_active = owner.is_active();
+        owner.out.slots = owner.out.slots - before.slots + known.out.slots;
+        owner.waiting = owner.waiting - u32::from(waited) + u32::from(known.wanted > 0);
+        owner.lanes.holds(lane, known.out.slots > 0);
+        self.turns.holds(known.tenant, owner.out.slots > 0);
+        let weight = u64::from(owner.weight);
+        match (was_active, owner.is_active()) {
+            (false, true) => self.active_weight += weight,
+            (true, false) => self.active_weight -= weight,
             (true, true) | (false, false) => {}
+        }
+    }
+
+    fn enter(&mut self, lane: LaneId, now: Instant) {
+        let Some(known) = self.lanes.get_mut(&lane) else { return };
+        if known.since.is_none() {
+            known.since = Some(now);
+            self.line.push_back((now, lane));
+        }
+        if let Some(owner) = self.tenants.get_mut(&known.tenant) {
+            owner.lanes.wait(lane);
+            self.turns.wait(known.tenant);
+        }
+    }
+
+    fn leave(&mut self, lane: LaneId) {
+        let Some(known) = self.lanes.get_mut(&lane) else { return };
+        if known.since.take().is_none() {
+            return;
+        }
+        if let Some(owner) = self.tenants.get_mut(&known.tenant) {
+            owner.lanes.leave(lane);
+            if owner.lanes.is_quiet() {
+                self.turns.leave(known.tenant);
+            }
+        }
+        // Whoever left stays in the line until it is looked at, and so the line is looked at when most have left.
+        if self.line.len() > 2 * self.lanes.len() + 16 {
+            let lanes = &self.lanes;
+            self.line
+                .retain(|(since, lane)| lanes.get(lane).is_some_and(|known| known.since == Some(*since)));
+        }
+    }
+
+    /// Takes back what tasks were expected to take: what they did take has been told, but for what the host does itself.
+    fn settle(&mut self, lane: LaneId, slots: u32, ran: u32) {
+        let Some(known) = self.lanes.get_mut(&lane) else { return };
+        let expected = known.expected_of(slots);
+        known.expected -= expected;
+        known.cost.ran(ran);
+        self.charge(lane, (OWN_WORK * i64::from(ran) - expected) / i64::from(self.capacity.cores));
+    }
+
+    fn charge(&mut self, lane: LaneId, used: i64) {
+        let Some(known) = self.lanes.get(&lane) else { return };
+        if let Some(owner) = self.tenants.get_mut(&known.tenant) {
+            owner.lanes.charge(lane, used);
+        }
+        self.turns.charge(known.tenant, used);
+    }
+
+    /// Charges everybody for the part of the host that their guests occupy.
+    fn charge_holders(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(*self.charged_until.get_or_insert(now));
+        if passed < CHARGE {
+            return;
+        }
+        self.charged_until = Some(now);
+        let nanos = passed.as_nanos();
+        let part = |out: u64, all: u64| {
+            i64::try_from(u128::from(out) * nanos / u128::from(all.max(1))).unwrap_or(i64::MAX)
+        };
+        let Capacity { slots, memory, .. } = self.capacity;
+        self.load = 0.0;
+        for lane in self.holders.clone() {
+            let Some(known) = self.lanes.get_mut(&lane) else { continue };
+            known.cost.held(known.out.guests, passed);
+            self.load += known.load();
+            // Slots of tasks that wait behind each other for one guest keep nobody else from anything.
+            let used = part(known.out.guests.into(), slots.into()).max(part(known.out.memory, memory));
+            self.charge(lane, used);
         }
     }
 
     /// The next grant at `now`; call until there is none.
     pub fn next(&mut self, now: Instant) -> Option<Grant> {
+        self.charge_holders(now);
         // Their tasks were taken from others already, and their slots can serve nobody else before they run.
         if let Some(grant) = self.next_stuck() {
             return Some(grant);
         }
-        if self.free_slots == 0 {
+        self.is_busy = false;
+        if self.free.slots == 0 || self.turns.is_quiet() {
             self.held_back_since = None;
             return None;
         }
-        let (lane, slots, guests) = self.first_that_can_go(now)?;
-        let memory = self.lanes.get(&lane)?.memory;
-        self.leave_line(lane);
-        self.change(lane, |known| {
-            (known.wanted, known.holding) = (0, false);
-            known.out += slots;
-        });
-        self.free_slots -= slots;
-        self.free_memory -= memory * u64::from(guests);
-        Some(Grant { lane, slots, guests, memory })
+        let (lane, slots, guests) = self.next_aged(now).or_else(|| self.next_in_turn(now))?;
+        Some(self.grant(lane, slots, guests))
     }
 
-    /// Looks along both lines in the order the lanes came.
-    fn first_that_can_go(&mut self, now: Instant) -> Option<(LaneId, u32, u32)> {
-        let (mut short, mut long) = (0, 0);
-        let mut held_back = false;
-        loop {
-            let in_short = self.short.get(short).copied();
-            let in_long = self.long.get(long).copied().filter(|_| !held_back);
-            let (line, (_, lane)) = match (in_short, in_long) {
-                (Some(short), Some(long)) if short < long => (Line::Short, short),
-                (_, Some(long)) => (Line::Long, long),
-                (Some(short), None) => (Line::Short, short),
-                (None, None) => {
-                    if !held_back {
-                        self.held_back_since = None;
-                    }
-                    return None;
-                }
-            };
-            match self.share_for(lane, now) {
-                Share::Now(slots, guests) => return Some((lane, slots, guests)),
-                Share::HeldBack => held_back = true,
-                Share::Nothing if line == Line::Long => long += 1,
-                Share::Nothing => short += 1,
+    /// Gives a lane its turn.
+    fn grant(&mut self, lane: LaneId, slots: u32, guests: u32) -> Grant {
+        if let Some(known) = self.lanes.get(&lane) {
+            if !known.is_short() {
+                self.held_back_since = None;
             }
+            let (tenant, expected) = (known.tenant, known.cost.takes() * i64::from(slots));
+            if let Some(owner) = self.tenants.get_mut(&tenant) {
+                owner.lanes.turn(lane);
+            }
+            self.turns.turn(tenant);
+            self.leave(lane);
+            self.change(lane, |known| {
+                (known.wanted, known.holding) = (0, false);
+                known.expected += expected;
+            });
+            self.charge(lane, expected / i64::from(self.capacity.cores));
         }
+        self.give(lane, slots, guests)
     }
 
-    fn next_stuck(&mut self) -> Option<Grant> {
-        let fits = |lane: &LaneId| self.lanes.get(lane).is_some_and(|known| known.memory <= self.free_memory);
-        let lane = self.stuck.remove(self.stuck.iter().position(fits)?)?;
-        let memory = self.lanes.get(&lane)?.memory;
-        self.free_memory -= memory;
-        Some(Grant { lane, slots: 0, guests: 1, memory })
+    fn give(&mut self, lane: LaneId, slots: u32, guests: u32) -> Grant {
+        let memory = self.lanes.get(&lane).map_or(0, |known| known.memory);
+        let all = memory * u64::from(guests);
+        self.free.slots -= slots;
+        self.free.memory -= all;
+        self.change(lane, |known| {
+            known.out.slots += slots;
+            known.out.memory += all;
+            known.out.guests += guests;
+        });
+        Grant { lane, slots, guests, memory }
     }
 
-    /// When [`Self::next`] should be asked again although nothing happened: slots are held back for a batch.
+    /// When [`Self::next`] should be asked again although nothing happened: slots are held back for a batch, or it takes
+    /// a while to see how busy the processors are.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
-        self.held_back_since.map(|since| since + LINGER)
-    }
-
-    /// What there is for a lane that waits.
-    fn share_for(&mut self, lane: LaneId, now: Instant) -> Share {
-        let Some(known) = self.lanes.get(&lane) else { return Share::Nothing };
-        let guests_of = |memory: u64| u32::try_from(memory / known.memory.max(1)).unwrap_or(u32::MAX);
-        let fit = guests_of(self.free_memory);
-        let share =
-            self.slots.div_ceil(self.active.max(1)).max(known.ahead.min(self.quantum)).min(known.wanted);
-        let kept = if known.out == 0 || known.ahead == 1 { 0 } else { self.slots / KEPT_FREE };
-        let slots = share.min(self.free_slots.saturating_sub(kept)).min(fit.saturating_mul(known.ahead));
-        if slots == 0 {
-            return Share::Nothing;
-        }
-        // A quarter of what the lane could hold at once is a batch worth a request.
-        let most = guests_of(self.memory).saturating_mul(known.ahead).min(self.slots);
-        let worth = (most / 4).clamp(1, BATCH_WORTH).min(share);
-        // What is in hand goes at once, and asks for more afterwards.
-        let slots = if known.holding && slots < worth { 1 } else { slots };
-        let guests = slots.div_ceil(known.ahead).max(slots.min(self.cores)).min(fit);
-        let waits_for_more = slots < worth && matches!(known.place, Some((Line::Long, _)));
-        if waits_for_more && !self.has_lingered(now) {
-            return Share::HeldBack;
-        }
-        Share::Now(slots, guests)
-    }
-
-    /// Whether slots have been held back for long enough; from now on they are, if they were not.
-    fn has_lingered(&mut self, now: Instant) -> bool {
-        let since = *self.held_back_since.get_or_insert(now);
-        now.saturating_duration_since(since) >= LINGER
+        let lingered = self.held_back_since.map(|since| since + LINGER);
+        let looked = self.charged_until.filter(|_| self.is_busy).map(|until| until + CHARGE);
+        lingered.into_iter().chain(looked).min()
     }
 
     /// Slots that are taken.
     #[must_use]
     pub fn held(&self) -> u32 {
-        self.slots - self.free_slots
+        self.capacity.slots - self.free.slots
     }
 }

@@ -13,6 +13,7 @@ use saggar_jetstream::{
     SchedulesError, StoredSchedule, Tasks, Timers,
 };
 use saggar_model::{CancelRequest, Due, Firing, Schedule, TaskId, TaskRef, TenantName, format_time};
+use tokio::sync::Notify;
 
 /// How often it is looked what is due.
 const LOOK: Duration = Duration::from_secs(1);
@@ -26,8 +27,8 @@ const AT_ONCE: usize = 32;
 /// A task that was due longer ago than this may have been made by another leader, and its message id be forgotten.
 const REMEMBERED: Duration = Duration::from_mins(1);
 
-/// Keeps all schedules for as long as this host leads.
-pub(crate) async fn keep(nats: &Nats, lease: &Lease) {
+/// Keeps all schedules for as long as this host leads. `rescheduled` says that some were changed a moment ago.
+pub(crate) async fn keep(nats: &Nats, lease: &Lease, rescheduled: &Notify) {
     let keeper = Keeper {
         schedules: Schedules::new(nats),
         tasks: Tasks::new(nats),
@@ -51,6 +52,7 @@ pub(crate) async fn keep(nats: &Nats, lease: &Lease) {
                 }
                 Err(error) => tracing::debug!(%error, "the schedules could not be read"),
             },
+            () = rescheduled.notified() => again.reset_immediately(),
             _ = look.tick() => {
                 let deciding = stream::iter(&mut known).for_each_concurrent(AT_ONCE, async |stored| {
                     let now = nats.now();

@@ -13,9 +13,10 @@ use saggar_jetstream::{
 };
 use saggar_model::{
     DeadLetter, Ending, EventKind, Failure, History, NAK_DELAY_MAX, PayloadName, Receipt, Settlement, Task,
-    TaskRef, TaskResult, settle,
+    TaskRef, TaskResult, is_charged, settle,
 };
 
+use crate::charge;
 use crate::children;
 use crate::claim;
 use crate::finish::Finishing;
@@ -112,7 +113,7 @@ impl Ended {
 
     async fn dead_letter(self) {
         let Ending::Failed(failure) = &self.ending else { return self.finishing(None).insist().await };
-        if !self.may_still_speak() {
+        if !self.may_still_speak().await {
             return;
         }
         let letter = self.letter(failure);
@@ -161,32 +162,35 @@ impl Ended {
         let Self { held, past, ending, receipt, object } = self;
         let traceparent = held.task.headers.traceparent.clone();
         let result = TaskResult::new(held.reference(), held.sequence(), ending, receipt, traceparent)
-            .with_parent(held.task.headers.parent.clone());
+            .with_parent(held.task.headers.parent.clone())
+            .with_earlier(past.history.earlier);
         let result = TaskResult { object, ..result };
-        Finishing { held, state: past.revision, result, dead }
+        Finishing { held, state: past.revision, origin: past.key, under_way: None, result, dead }
     }
 
     /// Writes what the task has been through, then gives it back.
     async fn give_back(self, after: Duration) {
-        if !self.may_still_speak() {
+        if !self.may_still_speak().await {
             return;
         }
-        let Self { held, past, ending, .. } = self;
-        let (lane, lease) = (&held.lane, held.lease());
-        let history = past.history.after(ending.outcome(), lease.delivery.delivered(), &lane.host.name);
-        let given = give_back(lane, lease, &held.task, &past, history, after).await;
-        if let Err(unsettled) = given {
-            held.report_unsettled(unsettled);
+        let Self { held, past, ending, receipt, .. } = self;
+        let (lane, lease, outcome) = (&held.lane, held.lease(), ending.outcome());
+        let history = past.history.after_run(outcome, lease.delivery.delivered(), &lane.host.name, &receipt);
+        match give_back(lane, lease, &held.task, &past, history, after).await {
+            Ok(()) if !is_charged(outcome) => charge::to_nobody(&held, &receipt).await,
+            Ok(()) => {}
+            Err(unsettled) => held.report_unsettled(unsettled),
         }
     }
 
     /// Whether the task is surely still this host's. If not, whoever has it now decides.
-    pub(crate) fn may_still_speak(&self) -> bool {
+    pub(crate) async fn may_still_speak(&self) -> bool {
         let holds = self.held.lease().holds();
         if !holds {
             self.held.lane.metrics.lost_lease();
             tracing::warn!(task = %self.held.reference(), tenant = %self.held.task.tenant,
                 "the task went to another host meanwhile; what happened here is discarded");
+            charge::to_nobody(&self.held, &self.receipt).await;
         }
         holds
     }
@@ -274,7 +278,7 @@ pub(crate) async fn complete(
         claim::forget(lane, payload).await;
     }
     lease.delivery.ack().await.map_err(|_| Unsettled)?;
-    forget(lane, lease, task).await;
+    forget(lane, lease, task, stored).await;
     Ok(())
 }
 
@@ -286,7 +290,7 @@ pub(crate) async fn clear_checkpoint(lane: &OpenLane, task: &TaskRef) {
 }
 
 /// Removes what a finished task has been through: the host that stored its result was lost before it could.
-async fn forget(lane: &OpenLane, lease: &Lease, task: &Task) {
+async fn forget(lane: &OpenLane, lease: &Lease, task: &Task, result: &TaskResult) {
     let states = &lane.host.records.states;
     let ticket = ticket(&lease.delivery);
     let key = ticket.as_ref().map_or(lease.delivery.stream_sequence(), |ticket| ticket.origin);
@@ -295,7 +299,15 @@ async fn forget(lane: &OpenLane, lease: &Lease, task: &Task) {
         (Some(ticket), passage) => passage.as_ref().is_some_and(|passage| passage.secret == ticket.secret),
     };
     let removed = match states.get(&task.tenant, &task.queue, key).await {
-        Ok(Some(stored)) if is_its(&stored.history) => states.remove(stored.revision).await.map(|_| ()),
+        Ok(Some(stored)) if is_its(&stored.history) => match states.remove(stored.revision).await {
+            Ok(true) => {
+                let is_of_this_task = [lease.delivery.stream_sequence(), key].contains(&result.sequence);
+                charge::left_over(lane, &stored.history.earlier, result, is_of_this_task).await;
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        },
         Ok(_) => Ok(()),
         Err(error) => Err(error),
     };

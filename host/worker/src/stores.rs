@@ -156,8 +156,9 @@ mod tests {
         let server = LocalServer::start(StartOptions::default()).await.expect("a nats-server starts");
         let nats = Nats::connect(&Target::at(&server.url()), "test").await.expect("it answers");
         let (tenant, quota): (TenantName, _) = ("acme".parse().unwrap(), stores::QUOTA);
-        let spec = TenantSpec { name: tenant.clone(), weight: 1, quota, queues: [].into() };
-        let record = TenantRecord { spec, plugins: [].into() };
+        let spec =
+            TenantSpec { name: tenant.clone(), weight: 1, quota, queues: [].into(), schedules: [].into() };
+        let record = TenantRecord::new(spec, [].into());
         Provisioner::new(&nats, 1).ensure_common().await.unwrap();
         Tenants::new(&nats).put(&record, Expected::Absent).await.unwrap();
         (server, Stores::new(&nats, 1), tenant)

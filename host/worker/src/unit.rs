@@ -1,6 +1,5 @@
 //! A task's life on this host: delivered, checked, run, settled.
 
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::intake::{read, runnable};
 use crate::lane::OpenLane;
 use crate::later::{self, Resumed};
 use crate::lease::{Lease, LeaseGuard};
+use crate::meter::{Ran, metered};
 use crate::metrics::SuspectFate;
 use crate::recall::{self, Past, Recalled};
 use crate::runner::Runner;
@@ -34,7 +34,7 @@ pub(crate) struct Held {
     pub(crate) runner: Arc<Runner>,
     pub(crate) task: Arc<Task>,
     guard: LeaseGuard,
-    _slot: Slot,
+    slot: Slot,
     /// Of a suspect. It is the only one until it is acquitted or settled: the host can be lost until then.
     turn: Option<Turn>,
     /// A host that leaves waits for it.
@@ -71,7 +71,8 @@ async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, s
     let guard = lane.host.leases.take(delivery);
     let counted = lane.host.units.token();
     let (task, invalid, recalled) = meet(&lane, &guard.lease, runner.spec.once).await;
-    let held = Held { lane, runner, task: Arc::new(task), guard, _slot: slot, turn: None, _counted: counted };
+    let runner = runner.of(&task);
+    let held = Held { lane, runner, task: Arc::new(task), guard, slot, turn: None, _counted: counted };
     let (lane, lease, task) = (&held.lane, held.lease(), &*held.task);
     let done = match recalled {
         Ok(Recalled::Open(past)) => return begin(held, past, invalid).await,
@@ -152,12 +153,12 @@ async fn stand_trial(
     held: &Held,
     past: Past,
     turn: Turn,
-    running: impl Future<Output = Attempt>,
-) -> (Attempt, Past, Option<Turn>) {
+    running: impl Future<Output = Ran<Attempt>>,
+) -> (Ran<Attempt>, Past, Option<Turn>) {
     let mut running = pin!(running);
     tokio::select! {
         biased;
-        attempt = &mut running => return (attempt, past, Some(turn)),
+        ran = &mut running => return (ran, past, Some(turn)),
         () = tokio::time::sleep(trial(past.history.losses)) => {}
     }
     let acquitting = async move {
@@ -171,8 +172,8 @@ async fn stand_trial(
             Err(Unsettled) => (past, Some(turn)),
         }
     };
-    let (attempt, (past, turn)) = tokio::join!(running, acquitting);
-    (attempt, past, turn)
+    let (ran, (past, turn)) = tokio::join!(running, acquitting);
+    (ran, past, turn)
 }
 
 async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>) {
@@ -197,6 +198,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         fuel: usage.fuel,
         peak_memory: usage.peak_memory,
         duration: usage.duration,
+        cpu: usage.cpu,
         queued,
         attempt,
         plugin: Some(runner.plugin_id()),
@@ -213,19 +215,14 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
             lane.retries.started(attempt);
-            let mut running = pin!(run(&held, plugin, attempt, past.key));
-            let mut polls = 0;
-            let running = poll_fn(|context| {
-                polls += 1;
-                running.as_mut().poll(context)
-            });
-            let Attempt { ending, usage } = match turn {
+            let running = metered(run(&held, plugin, attempt, past.key), |work| held.slot.worked(work));
+            let Ran { output: Attempt { ending, usage }, polls } = match turn {
                 None => running.await,
                 Some(its) => {
                     // Boxed for the same reason.
-                    let (attempt, now, left) = Box::pin(stand_trial(&held, past, its, running)).await;
+                    let (ran, now, left) = Box::pin(stand_trial(&held, past, its, running)).await;
                     (past, turn) = (now, left);
-                    attempt
+                    ran
                 }
             };
             // Done at the first poll, it never waited for anything.
@@ -246,6 +243,9 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         (ending, None)
     };
     lane.metrics.attempt(ending.outcome(), &receipt);
+    if let Some(side) = runner.side {
+        lane.metrics.tried(side, ending.outcome());
+    }
     report(task, &ending, &receipt);
     held.turn = turn;
     if room.is_some() {

@@ -108,7 +108,11 @@ async fn of_nats(
     settings: Option<ServerSettings>,
 ) -> Result<Vec<Check>, Failure> {
     let records: Vec<TenantRecord> = match Tenants::new(nats).list().await {
-        Ok(entries) => entries.into_iter().map(|entry| entry.record).collect(),
+        // Of a tenant that is on its way out things are missing that should be.
+        Ok(entries) => {
+            let records = entries.into_iter().map(|entry| entry.record);
+            records.filter(|record| !record.removal.tenant).collect()
+        }
         Err(error) if error.fault() == Fault::NotFound => Vec::new(),
         Err(error) => return Err(error.into()),
     };

@@ -4,12 +4,12 @@ use clap::Subcommand;
 use futures::{StreamExt as _, TryStreamExt as _};
 use owo_colors::Style;
 use saggar_jetstream::{Nats, PullError, QueueDepth, TaskQueue};
-use saggar_model::{QueueName, QueueSpec, TenantName};
+use saggar_model::{QueueName, QueueSpec, RolloutStep, TenantName};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
-use crate::commands::queue_control;
+use crate::commands::{queue_control, queue_rollout};
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -52,6 +52,18 @@ enum Command {
         #[arg(required = true)]
         queues: Vec<QueueName>,
     },
+    /// Have a queue run the version it tries, for all tasks and for good.
+    #[command(after_help = "Example:\n  saggar queue promote thumbnail --tenant acme")]
+    Promote {
+        /// The queue.
+        queue: QueueName,
+    },
+    /// Give up the version that a queue tries; if it tries none, have it run the one it ran before.
+    #[command(after_help = "Example:\n  saggar queue rollback thumbnail --tenant acme")]
+    Rollback {
+        /// The queue.
+        queue: QueueName,
+    },
     /// Remove every task that waits in a queue, for good; those that hosts have go on.
     #[command(after_help = "Example:\n  saggar queue purge thumbnail --yes")]
     Purge {
@@ -69,6 +81,8 @@ struct Row {
     queue: String,
     tenant: String,
     plugin: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    canary: Option<saggar_model::Canary>,
     state: State,
     pending: u64,
     running: u64,
@@ -114,7 +128,10 @@ impl table::Row for Row {
     fn cells(&self) -> Vec<Cell> {
         vec![
             (&self.queue).into(),
-            (&self.plugin).into(),
+            match &self.canary {
+                Some(canary) => format!("{}, {} % {}", self.plugin, canary.percent, canary.version).into(),
+                None => (&self.plugin).into(),
+            },
             count(self.pending).into(),
             count(self.running).into(),
             self.concurrency.into(),
@@ -140,6 +157,12 @@ pub async fn execute(
         Command::Ls => list(&nats, &tenant, console).await,
         Command::Pause(pause) => queue_control::pause(&nats, &tenant, pause, console).await,
         Command::Resume { queues } => queue_control::resume(&nats, &tenant, queues, console).await,
+        Command::Promote { queue } => {
+            queue_rollout::roll(&nats, &tenant, &queue, RolloutStep::Promoted, console).await
+        }
+        Command::Rollback { queue } => {
+            queue_rollout::roll(&nats, &tenant, &queue, RolloutStep::RolledBack, console).await
+        }
         Command::Purge { queue, yes } => queue_control::purge(&nats, &tenant, &queue, yes, console).await,
     }
 }
@@ -161,6 +184,7 @@ async fn row(nats: &Nats, tenant: &TenantName, queue: QueueName, spec: QueueSpec
         queue: queue.to_string(),
         tenant: tenant.to_string(),
         plugin: spec.plugin.to_string(),
+        canary: spec.canary,
         state: match depth {
             None => State::Waiting,
             Some(QueueDepth { paused: true, .. }) => State::Paused,

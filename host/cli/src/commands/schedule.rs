@@ -151,6 +151,7 @@ pub async fn execute(
         Command::Rm { name } => {
             let nats = connection::connect(flags, console).await?;
             let schedules = Schedules::new(&nats);
+            refuse_if_from_file(&schedules, &tenant, &name).await?;
             let remove =
                 async |stored: StoredSchedule| schedules.remove(&tenant, &name, stored.revision).await;
             change(&schedules, &tenant, &name, remove).await?;
@@ -180,6 +181,7 @@ fn schedule(add: Add) -> Result<Schedule, Failure> {
         paused: add.paused,
         decided_ms: 0,
         last: None,
+        from_file: false,
     };
     schedule.decide_until(now);
     schedule.check(now).map_err(|error| Failure::new(Kind::Usage, error))?;
@@ -241,6 +243,21 @@ async fn set_paused(
     Ok(Exit::Success)
 }
 
+/// The hosts would put back what its file still describes.
+async fn refuse_if_from_file(
+    schedules: &Schedules,
+    tenant: &TenantName,
+    name: &ScheduleName,
+) -> Result<(), Failure> {
+    if schedules.get(tenant, name).await?.is_some_and(|stored| stored.schedule.from_file) {
+        let text = format!("schedule {name} comes from the file of tenant {tenant}");
+        return Err(Failure::new(Kind::Conflict, text).advice(
+            "Take it out there and `saggar apply` the file; `saggar schedule pause` stops it until then.",
+        ));
+    }
+    Ok(())
+}
+
 /// Changes a schedule, again if a host has written it meanwhile.
 async fn change(
     schedules: &Schedules,
@@ -272,6 +289,7 @@ struct Row {
     overlap: &'static str,
     catch_up: &'static str,
     paused: bool,
+    from_file: bool,
     bytes_in: usize,
     next: Option<String>,
     last: Option<String>,
@@ -291,6 +309,7 @@ impl From<StoredSchedule> for Row {
             overlap: schedule.overlap.as_str(),
             catch_up: schedule.catch_up.as_str(),
             paused: schedule.paused,
+            from_file: schedule.from_file,
             bytes_in: schedule.payload.len(),
             next: next.map(rfc3339),
             last: schedule.last.clone().map(task),
@@ -313,6 +332,7 @@ impl table::Row for Row {
         Column::number("size"),
         Column::text("next"),
         Column::text("last"),
+        Column::text("from"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -331,6 +351,7 @@ impl table::Row for Row {
             format_bytes(self.bytes_in as u64).into(),
             next,
             self.last.as_deref().unwrap_or("-").into(),
+            if self.from_file { "file" } else { "command" }.into(),
         ]
     }
 }

@@ -3,9 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
-use saggar_jetstream::{Nats, Results, StoredResult, TaskState, Tasks, Timers, WaitingTimer};
-use saggar_model::{TaskRef, TenantName, format_bytes, format_duration, parse_duration};
-use serde_json::json;
+use saggar_jetstream::{Control, Nats, Results, StoredResult, TaskState};
+use saggar_model::{Place, TaskRef, TenantName, Whereabouts, format_bytes, format_duration, parse_duration};
 
 use crate::arguments::ConnectionFlags;
 use crate::claim;
@@ -92,8 +91,7 @@ pub async fn execute(
         Command::Wait { task, timeout } => {
             let nats = connection::connect(flags, console).await?;
             if result(&nats, &tenant, &task).await?.is_none()
-                && state(&nats, &tenant, &task).await?.is_none()
-                && timer(&nats, &tenant, &task).await?.is_none()
+                && whereabouts(&nats, &tenant, &task).await?.is_none()
             {
                 console.note(format!("{task} is not in its queue; waiting for a result all the same"));
             }
@@ -119,30 +117,25 @@ async fn get(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console)
     if let Some(stored) = result(nats, tenant, task).await? {
         return show(nats, tenant, stored, console).await;
     }
-    if let Some((state, waiting)) = state(nats, tenant, task).await? {
-        let name = state_name(state);
-        let data = json!({
-            "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": name,
-            "bytes_in": waiting.size, "published_at": rfc3339(waiting.published_at),
-        });
-        let (size, since) = (format_bytes(waiting.size as u64), ago(waiting.published_at, SystemTime::now()));
-        console.answer(data, format!("{name}  {size}, published {since}"))?;
-        return Ok(Exit::Success);
-    }
-    if let Some(timer) = timer(nats, tenant, task).await? {
-        let due = rfc3339(timer.due);
-        let data = json!({
-            "task": task.to_string(), "tenant": tenant, "queue": task.queue, "state": DELAYED,
-            "bytes_in": timer.size, "due_at": due,
-        });
-        let (size, left) = (format_bytes(timer.size as u64), ahead(timer.due, SystemTime::now()));
-        console.answer(data, format!("{DELAYED}  {size}, due {left} ({due})"))?;
+    if let Some(found) = whereabouts(nats, tenant, task).await? {
+        let text = described(&found);
+        console.answer(found, text)?;
         return Ok(Exit::Success);
     }
     // It may have ended between the questions.
     match result(nats, tenant, task).await? {
         Some(stored) => show(nats, tenant, stored, console).await,
         None => Err(missing(tenant, task)),
+    }
+}
+
+fn described(found: &Whereabouts) -> String {
+    let (state, size) = (found.state.as_str(), format_bytes(found.bytes_in));
+    let now = SystemTime::now();
+    match (found.due_at, found.published_at) {
+        (Some(due), _) => format!("{state}  {size}, due {} ({})", ahead(due, now), rfc3339(due)),
+        (None, Some(published)) => format!("{state}  {size}, published {}", ago(published, now)),
+        (None, None) => format!("{state}  {size}"),
     }
 }
 
@@ -172,37 +165,29 @@ pub async fn wait(
 ) -> Result<StoredResult, Failure> {
     match Results::new(nats).wait(tenant, &task.queue, &task.id, timeout).await {
         Ok(Some(stored)) => Ok(stored),
-        Ok(None) => Err(match state(nats, tenant, task).await? {
-            None => match timer(nats, tenant, task).await? {
-                Some(timer) => still_delayed(task, &timer),
-                None => missing(tenant, task),
-            },
-            Some((state, _)) => {
-                let waited = format_duration(timeout);
-                Failure::new(
-                    Kind::TimedOut,
-                    format!("{task} has no result after {waited}; it is {}", state_name(state)),
-                )
-                .advice(advice_on(state, task))
-            }
+        Ok(None) => Err(match whereabouts(nats, tenant, task).await? {
+            None => missing(tenant, task),
+            Some(found) => unfinished(task, &found, timeout),
         }),
         Err(error) => Err(connection::explain(nats, tenant, error.into()).await),
     }
 }
 
-fn advice_on(state: TaskState, task: &TaskRef) -> String {
-    match state {
-        TaskState::Queued => {
-            "Does a host run, and is the queue paused or busy? See `saggar queue ls`.".to_owned()
+/// What to say of a task that has no result in time.
+fn unfinished(task: &TaskRef, found: &Whereabouts, timeout: Duration) -> Failure {
+    let wait_on = format!("Wait on with `saggar task wait {task}`.");
+    let (text, advice) = match (found.state, found.due_at) {
+        (Place::Delayed, Some(due)) => {
+            (format!("{task} has no result yet; it is delayed until {}", rfc3339(due)), wait_on)
         }
-        TaskState::Running => format!("Wait on with `saggar task wait {task}`."),
-    }
-}
-
-fn still_delayed(task: &TaskRef, timer: &WaitingTimer) -> Failure {
-    let due = rfc3339(timer.due);
-    Failure::new(Kind::TimedOut, format!("{task} has no result yet; it is delayed until {due}"))
-        .advice(format!("Wait on with `saggar task wait {task}`."))
+        (state, _) => {
+            let text =
+                format!("{task} has no result after {}; it is {}", format_duration(timeout), state.as_str());
+            let asked = "Does a host run, and is the queue paused or busy? See `saggar queue ls`.";
+            (text, if state == Place::Queued { asked.to_owned() } else { wait_on })
+        }
+    };
+    Failure::new(Kind::TimedOut, text).advice(advice)
 }
 
 /// What to say when there is no such task.
@@ -234,17 +219,13 @@ pub async fn result(
 /// Where a task without a result is; nothing if it is nowhere.
 ///
 /// # Errors
-/// NATS does not answer.
-pub async fn state(
+/// NATS does not answer; with a tenant's own account also: no host does.
+pub async fn whereabouts(
     nats: &Nats,
     tenant: &TenantName,
     task: &TaskRef,
-) -> Result<Option<(TaskState, saggar_jetstream::QueuedTask)>, Failure> {
-    Ok(Tasks::new(nats).state_of(tenant, &task.queue, &task.id).await?)
-}
-
-async fn timer(nats: &Nats, tenant: &TenantName, task: &TaskRef) -> Result<Option<WaitingTimer>, Failure> {
-    Ok(Timers::new(nats).find(tenant, &task.queue, &task.id).await?)
+) -> Result<Option<Whereabouts>, Failure> {
+    Ok(Control::new(nats).whereabouts(tenant, task).await?)
 }
 
 /// The state of a task that waits for a point in time, in the words of the documentation.

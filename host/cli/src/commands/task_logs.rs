@@ -49,7 +49,8 @@ pub async fn execute(
     }
     // Listened to first, so that nothing is missed between the question and the answer.
     let mut heard = std::pin::pin!(Events::new(nats).listen(tenant, &task).await?);
-    if task::result(nats, tenant, &task).await?.is_none() && task::state(nats, tenant, &task).await?.is_none()
+    if task::result(nats, tenant, &task).await?.is_none()
+        && task::whereabouts(nats, tenant, &task).await?.is_none()
     {
         return Err(task::missing(tenant, &task));
     }
@@ -74,7 +75,7 @@ pub async fn execute(
 /// Shows what is kept: the last words of a failed attempt.
 async fn kept(nats: &Nats, tenant: &TenantName, task: &TaskRef, console: Console) -> Result<Exit, Failure> {
     let Some(StoredResult { result, .. }) = task::result(nats, tenant, task).await? else {
-        if task::state(nats, tenant, task).await?.is_none() {
+        if task::whereabouts(nats, tenant, task).await?.is_none() {
             return Err(task::missing(tenant, task));
         }
         console.note("it has not ended, and logs are not kept; see what it says with `--follow`");

@@ -124,6 +124,10 @@ pub async fn execute(
     let mut task = new_task(&submit);
     saggar_jetstream::check_headers(&task.headers)?;
     let nats = connection::connect(flags, console).await?;
+    if nats.is_tenants() && task.id.is_none() {
+        // What a task is called that is named by its place, only the hosts' account knows.
+        task.id = Some(later::drawn(submit.message_id.as_deref())?);
+    }
     if let (Some(key), Some(window)) = (&submit.unique_key, submit.unique_for) {
         task.id = Some(unique::id(&nats, tenant, &submit.queue, key, window).await?);
     }

@@ -1,12 +1,13 @@
-//! `saggar tenant`: who there is.
+//! `saggar tenant`: who there is, what they use, and who is to go.
 
 use clap::Subcommand;
-use saggar_jetstream::{Fault, TenantEntry, Tenants};
-use saggar_model::{Quota, format_bytes};
+use saggar_jetstream::{Fault, Nats, TenantEntry, Tenants, Usages};
+use saggar_model::{Day, Quota, Tally, TenantName, format_bytes};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::arguments::ConnectionFlags;
+use crate::commands::{tenant_creds, tenant_remove, tenant_usage};
 use crate::connection;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
@@ -14,8 +15,11 @@ use crate::report::count;
 use crate::table::{self, Cell, Column};
 
 const EXAMPLES: &str = "\
-Example:
-  saggar tenant ls";
+Examples:
+  saggar tenant ls
+  saggar tenant creds acme --out /etc/nats/saggar
+  saggar tenant usage acme --from 2026-11-01 --by queue
+  saggar tenant rm acme";
 
 /// The arguments of `saggar tenant`.
 #[derive(Debug, clap::Args)]
@@ -30,25 +34,68 @@ enum Command {
     /// List the tenants, their weights and their quotas.
     #[command(after_help = "Example:\n  saggar tenant ls --output json")]
     Ls,
+    /// Make NATS accounts for tenants that are not trusted, and one for the hosts.
+    #[command(after_help = "Examples:\n  saggar tenant creds acme globex --out /etc/nats/saggar\n  \
+                            saggar tenant creds --all --out /etc/nats/saggar --jwt")]
+    Creds(tenant_creds::Arguments),
+    /// Remove a tenant, with its queues, tasks, results, dead letters, schedules, plugins and all that they keep.
+    #[command(after_help = "Example:\n  saggar tenant rm acme --yes")]
+    Rm {
+        /// The tenant.
+        tenant: TenantName,
+
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Show what tenants have used: tasks, fuel, processor time, memory, bytes.
+    #[command(
+        after_help = "Examples:\n  saggar tenant usage\n  saggar tenant usage acme --from 2026-11-01 --to \
+                            2026-11-30 --by queue --output csv"
+    )]
+    Usage(tenant_usage::Arguments),
+}
+
+impl Arguments {
+    /// Whether the output can be CSV.
+    #[must_use]
+    pub fn has_csv(&self) -> bool {
+        matches!(self.command, Command::Usage(_))
+    }
 }
 
 #[derive(Debug, Serialize)]
 struct Row {
     tenant: String,
+    state: &'static str,
     weight: u32,
     queues: Vec<String>,
+    /// Queues that are on their way out.
+    leaving: Vec<String>,
     quota: Quota,
+    today: Today,
     revision: u64,
 }
 
-impl From<TenantEntry> for Row {
-    fn from(entry: TenantEntry) -> Self {
-        let spec = entry.record.spec;
+/// What was used since midnight, in UTC.
+#[derive(Debug, Default, Serialize)]
+struct Today {
+    tasks: u64,
+    fuel: u64,
+}
+
+impl Row {
+    fn new(entry: TenantEntry, used: Option<&Tally>) -> Self {
+        let used = used.map(Tally::by_queue).unwrap_or_default();
+        let (spec, removal) = (entry.record.spec, entry.record.removal);
         Self {
             tenant: spec.name.to_string(),
+            state: if removal.tenant { "leaving" } else { "active" },
             weight: spec.weight,
+            leaving: removal.queues.iter().map(ToString::to_string).collect(),
             queues: spec.queues.keys().map(ToString::to_string).collect(),
             quota: spec.quota,
+            today: Today { tasks: used.ended(), fuel: used.charged().fuel },
             revision: entry.revision,
         }
     }
@@ -63,6 +110,9 @@ impl table::Row for Row {
         Column::number("max bytes"),
         Column::number("results"),
         Column::number("dead"),
+        Column::number("tasks today"),
+        Column::number("fuel today"),
+        Column::text("leaving"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
@@ -74,6 +124,13 @@ impl table::Row for Row {
             format_bytes(self.quota.bytes).into(),
             format_bytes(self.quota.results).into(),
             format_bytes(self.quota.dead).into(),
+            count(self.today.tasks).into(),
+            count(self.today.fuel).into(),
+            match (self.state, self.leaving.as_slice()) {
+                ("leaving", _) => "all of it".into(),
+                (_, []) => "-".into(),
+                (_, queues) => queues.join(", ").into(),
+            },
         ]
     }
 }
@@ -87,14 +144,31 @@ pub async fn execute(
     flags: &ConnectionFlags,
     console: Console,
 ) -> Result<Exit, Failure> {
-    let Command::Ls = arguments.command;
+    // Accounts are made where no server runs yet, too.
+    if let Command::Creds(arguments) = arguments.command {
+        return tenant_creds::execute(arguments, flags, console).await;
+    }
     let nats = connection::connect(flags, console).await?;
-    let entries = match Tenants::new(&nats).list().await {
+    match arguments.command {
+        Command::Rm { tenant, yes } => tenant_remove::remove(&nats, &tenant, yes, console).await,
+        Command::Usage(arguments) => tenant_usage::execute(arguments, &nats, console).await,
+        Command::Ls | Command::Creds(_) => list(&nats, console).await,
+    }
+}
+
+async fn list(nats: &Nats, console: Console) -> Result<Exit, Failure> {
+    let entries = match Tenants::new(nats).list().await {
         // The records' bucket is made by the first `apply`.
         Err(error) if error.fault() == Fault::NotFound => Vec::new(),
         listed => listed?,
     };
-    let rows: Vec<Row> = entries.into_iter().map(Row::from).collect();
+    let today = Day::of(nats.now());
+    let used = Usages::new(nats).account(None, today, today).await?;
+    let row = |entry: TenantEntry| {
+        let used = used.get(&entry.record.spec.name);
+        Row::new(entry, used)
+    };
+    let rows: Vec<Row> = entries.into_iter().map(row).collect();
     table::write(console, &rows, json!({}), "there is no tenant yet; make one with `saggar apply FILE`")?;
     Ok(Exit::Success)
 }

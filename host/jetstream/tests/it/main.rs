@@ -18,4 +18,5 @@ mod server;
 mod state;
 mod tenants;
 mod timers;
+mod usage;
 mod world;

@@ -12,10 +12,10 @@ async fn the_first_writer_wins_and_the_second_is_told_what_is_stored() {
     let world = World::with_queue(1).await;
     let results = Results::new(&world.nats);
     let first = succeeded("order-17", 1, "first");
-    assert_eq!(results.put(&acme(), &first, TTL).await.unwrap(), Put::Stored);
+    assert_eq!(results.put(&acme(), &first, TTL).await.unwrap(), Put::Stored(1));
     let put = results.put(&acme(), &succeeded("order-17", 2, "second"), TTL).await.unwrap();
-    assert_eq!(put, Put::Refused(Box::new(first.clone())));
     let stored = results.get(&acme(), &work(), &id("order-17")).await.unwrap().unwrap();
+    assert_eq!(put, Put::Refused(Box::new(stored.clone())));
     assert_eq!(stored.result, first);
     assert_eq!(results.get(&acme(), &work(), &id("order-18")).await.unwrap(), None);
 }
@@ -28,7 +28,7 @@ async fn a_removed_result_makes_room_for_another() {
     let stored = results.get(&acme(), &work(), &id("order-17")).await.unwrap().unwrap();
     assert!(results.remove(&acme(), stored.sequence).await.unwrap());
     assert!(!results.remove(&acme(), stored.sequence).await.unwrap(), "it was gone already");
-    assert_eq!(results.put(&acme(), &succeeded("order-17", 2, "b"), TTL).await.unwrap(), Put::Stored);
+    assert_eq!(results.put(&acme(), &succeeded("order-17", 2, "b"), TTL).await.unwrap(), Put::Stored(2));
 }
 
 #[tokio::test]

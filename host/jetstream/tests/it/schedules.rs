@@ -18,6 +18,7 @@ fn schedule(name: &str) -> Schedule {
         paused: false,
         decided_ms: 1,
         last: None,
+        from_file: false,
     }
 }
 

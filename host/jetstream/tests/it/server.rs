@@ -101,6 +101,6 @@ async fn an_account_without_jetstream_is_told_what_to_do() {
         LocalServer::start(StartOptions { config: Some(config), ..StartOptions::default() }).await.unwrap();
     let identity = saggar_jetstream::Identity::User("u".into(), "p".into());
     let error = Nats::connect(&Target { identity, ..Target::at(&server.url()) }, "test").await.unwrap_err();
-    assert!(matches!(error, ConnectError::NoJetStream { .. }), "{error:?}");
+    assert!(matches!(error, ConnectError::NotThisAccount { .. }), "{error:?}");
     assert!(error.to_string().contains("-js"), "{error}");
 }

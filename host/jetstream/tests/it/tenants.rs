@@ -25,7 +25,7 @@ async fn next(watch: &mut (impl Stream<Item = Result<TenantChange, TenantsError>
 
 fn put(change: &TenantChange) -> Option<(&TenantName, u32)> {
     match change {
-        TenantChange::Put(TenantEntry { record, .. }) => Some((&record.spec.name, record.spec.weight)),
+        TenantChange::Put(entry) => Some((&entry.record.spec.name, entry.record.spec.weight)),
         TenantChange::Removed(_) | TenantChange::UpToDate => None,
     }
 }

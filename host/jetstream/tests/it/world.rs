@@ -97,27 +97,26 @@ pub fn id(text: &str) -> TaskId {
 
 pub fn record(queues: &[(&str, u32)]) -> TenantRecord {
     let queue = |concurrency| QueueSpec { concurrency, ..QueueSpec::new("hello@1".parse().unwrap()) };
-    TenantRecord {
-        spec: TenantSpec {
-            name: acme(),
-            weight: 1,
-            quota: Quota {
-                payloads: 64 << 20,
-                tasks: 1000,
-                bytes: 64 << 20,
-                results: 64 << 20,
-                dead: 4 << 20,
-                kv: 2 << 20,
-                blobs: 4 << 20,
-                checkpoints: 2 << 20,
-            },
-            queues: queues
-                .iter()
-                .map(|(name, concurrency)| (name.parse().unwrap(), queue(*concurrency)))
-                .collect(),
+    let spec = TenantSpec {
+        name: acme(),
+        weight: 1,
+        quota: Quota {
+            payloads: 64 << 20,
+            tasks: 1000,
+            bytes: 64 << 20,
+            results: 64 << 20,
+            dead: 4 << 20,
+            kv: 2 << 20,
+            blobs: 4 << 20,
+            checkpoints: 2 << 20,
         },
-        plugins: [].into(),
-    }
+        queues: queues
+            .iter()
+            .map(|(name, concurrency)| (name.parse().unwrap(), queue(*concurrency)))
+            .collect(),
+        schedules: [].into(),
+    };
+    TenantRecord::new(spec, [].into())
 }
 
 pub fn named(name: &str, payload: &'static str) -> NewTask {

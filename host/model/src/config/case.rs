@@ -74,7 +74,7 @@ impl CaseFile {
         let headers = section.optional("headers").unwrap_or_default();
         section.finish();
         let limits = read_limits(root.section("limits"), &Ceilings::default());
-        let grants = read_grants(root.section("grants"));
+        let grants = read_grants(root.section("grants"), None);
         let secrets = read_secrets(&mut root);
         let mut section = root.section("expect");
         let outcome = section.required::<Parsed<Outcome>>("outcome");

@@ -6,7 +6,7 @@ use crate::{ConfigKey, Grants, HostPattern, QueueName, SecretGrant, SecretName};
 
 use super::http_grant::read_http_grants;
 use super::problem::Problems;
-use super::reader::{Document, Item, Node, Section};
+use super::reader::{Document, Item, Node, Section, nearest};
 use super::value::FromToml;
 
 /// A value of the configuration is a setting, not a document.
@@ -20,7 +20,7 @@ const CONFIG_VALUE_MAX_BYTES: usize = 16 << 10;
 pub fn parse_grants<'a>(written: impl IntoIterator<Item = &'a str>) -> Result<Grants, Problems> {
     let text: Vec<String> = written.into_iter().map(line).collect();
     let mut document = Document::parse("--grant", &text.join("\n"))?;
-    let grants = read_grants(document.root());
+    let grants = read_grants(document.root(), None);
     document.finish(Some(grants))
 }
 
@@ -40,15 +40,15 @@ fn line(written: &str) -> String {
     }
 }
 
-/// Reads the grants of a queue.
-pub(super) fn read_grants(mut section: Section) -> Grants {
+/// Reads the grants of a queue. `queues` are those of the tenant, where they are known.
+pub(super) fn read_grants(mut section: Section, queues: Option<&BTreeSet<QueueName>>) -> Grants {
     let grants = Grants {
         config: read_config(&mut section),
         secrets: read_secrets(&mut section),
         kv: section.or("kv", false),
         blobs: section.or("blobs", false),
         http: read_http_grants(&mut section),
-        submit: read_submit(&mut section),
+        submit: read_submit(&mut section, queues),
         clock: section.or("clock", false),
     };
     for (name, host) in unreachable(&grants) {
@@ -59,18 +59,30 @@ pub(super) fn read_grants(mut section: Section) -> Grants {
     grants
 }
 
-/// The queues that may be submitted to. Whether there are such queues is for those to say who know them all.
-fn read_submit(section: &mut Section) -> BTreeSet<QueueName> {
+/// The queues that may be submitted to.
+fn read_submit(section: &mut Section, known: Option<&BTreeSet<QueueName>>) -> BTreeSet<QueueName> {
     let written: Vec<String> = section.or("submit", Vec::new());
     let mut queues = BTreeSet::new();
     for queue in written {
         match queue.parse::<QueueName>() {
             Ok(queue) if queues.contains(&queue) => section.problem("submit", format!("names {queue} twice")),
+            Ok(queue) if known.is_some_and(|known| !known.contains(&queue)) => {
+                section.problem("submit", no_such_queue(&queue, known));
+            }
             Ok(queue) => drop(queues.insert(queue)),
             Err(error) => section.problem("submit", error.to_string()),
         }
     }
     queues
+}
+
+/// What is wrong with naming a queue that the file does not have.
+pub(super) fn no_such_queue(queue: &QueueName, known: Option<&BTreeSet<QueueName>>) -> String {
+    let known = known.into_iter().flatten().map(QueueName::as_str);
+    match nearest(queue.as_str(), known) {
+        Some(known) => format!("names `{queue}`, and this file has no such queue; did you mean `{known}`?"),
+        None => format!("names `{queue}`, and this file has no such queue; write a [[queue]] for it"),
+    }
 }
 
 /// Hosts that alone may get a secret and that no request may go to, each with the secret's name.
@@ -157,7 +169,7 @@ mod tests {
 
     fn parse(grants: &str) -> Result<Grants, Problems> {
         let text = format!("[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[queue.grants]\n{grants}");
-        let mut spec = parse_tenant("a.toml", &text, &Ceilings::default())?;
+        let mut spec = parse_tenant("a.toml", &text, &Ceilings::default())?.spec;
         Ok(spec.queues.remove(&"q".parse().unwrap()).unwrap().grants)
     }
 
@@ -234,7 +246,8 @@ mod tests {
             ),
             ("submit = true", "`queue.grants.submit` must be"),
             ("submit = ['Part']", "`Part` is not a valid queue name"),
-            ("submit = ['part', 'part']", "names part twice"),
+            ("submit = ['part']", "names `part`, and this file has no such queue"),
+            ("submit = ['q', 'q']", "names q twice"),
         ] {
             let problems = parse(grants).unwrap_err().to_string();
             assert!(problems.contains(part), "{part}\nis not in\n{problems}");

@@ -7,9 +7,11 @@ mod http_grant;
 mod plugin;
 mod problem;
 mod reader;
+mod schedule;
 mod secrets;
 mod tenant;
 mod value;
+mod write;
 
 pub use case::{CaseFile, CaseInput, Expectation};
 pub use grants::parse_grants;
@@ -17,5 +19,6 @@ pub use host::{AdminConfig, HostConfig, LogFormat, NatsConfig, PluginsConfig, Wo
 pub use plugin::PluginFile;
 pub use problem::{Problem, Problems};
 pub use reader::{Document, Overrides, Section};
-pub use tenant::parse_tenant;
+pub use tenant::{PluginLines, TenantFile, parse_tenant};
 pub use value::FromToml;
+pub use write::write_tenant;

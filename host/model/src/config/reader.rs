@@ -133,6 +133,7 @@ impl Document {
             line: None,
             entries: sections,
             known: Vec::new(),
+            lines: Vec::new(),
             problems: self.problems.clone(),
         }
     }
@@ -161,6 +162,8 @@ pub struct Section {
     line: Option<usize>,
     entries: Vec<(String, Node)>,
     known: Vec<&'static str>,
+    /// Where the keys stand that have been asked for.
+    lines: Vec<(&'static str, Option<usize>)>,
     problems: Rc<RefCell<Vec<Problem>>>,
 }
 
@@ -172,12 +175,15 @@ impl Section {
     fn take(&mut self, key: &'static str) -> Option<Node> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
-        Some(self.entries.remove(at).1)
+        let node = self.entries.remove(at).1;
+        self.lines.push((key, node.line));
+        Some(node)
     }
 
-    /// Records a mistake about `key` of this section.
+    /// Records a mistake about `key` of this section: where the key stands, if it was asked for, or else the section.
     pub fn problem(&self, key: &str, message: impl Into<String>) {
-        self.problem_at(self.line, key, message);
+        let stands = self.lines.iter().find(|(name, _)| *name == key).and_then(|(_, line)| *line);
+        self.problem_at(stands.or(self.line), key, message);
     }
 
     fn problem_at(&self, line: Option<usize>, key: &str, message: impl Into<String>) {
@@ -188,6 +194,19 @@ impl Section {
     /// Whether `key` is there, whatever its value; it counts as known from then on.
     pub fn has(&mut self, key: &'static str) -> bool {
         self.take(key).is_some()
+    }
+
+    /// The line in which `key` stands that nobody has asked for yet.
+    #[must_use]
+    pub fn line_of(&self, key: &str) -> Option<usize> {
+        self.entries.iter().find(|(name, _)| name == key)?.1.line
+    }
+
+    /// The value of `key` if it can be read, left for whoever asks for it later.
+    #[must_use]
+    pub fn peek<T: FromToml>(&self, key: &str) -> Option<T> {
+        let (_, node) = self.entries.iter().find(|(name, _)| name == key)?;
+        T::from_toml(node).ok()
     }
 
     /// The value of `key`, or nothing if it is not there or cannot be read, which is recorded.
@@ -213,10 +232,9 @@ impl Section {
 
     /// The value of `key`, which must be among `least..=most`.
     pub fn within(&mut self, key: &'static str, default: u32, least: u32, most: u32) -> u32 {
-        let line = self.entries.iter().find(|(name, _)| name == key).and_then(|(_, node)| node.line);
         let value = self.or(key, default);
         if !(least..=most).contains(&value) {
-            self.problem_at(line, key, format!("must be from {least} to {most}"));
+            self.problem(key, format!("must be from {least} to {most}"));
         }
         value
     }
@@ -226,6 +244,12 @@ impl Section {
     pub fn section(&mut self, key: &'static str) -> Self {
         let node = self.take(key).unwrap_or(Node { line: self.line, item: Item::Table(Vec::new()) });
         self.child(key, node)
+    }
+
+    /// The table `key`, if it is there.
+    pub fn optional_section(&mut self, key: &'static str) -> Option<Self> {
+        let node = self.take(key)?;
+        Some(self.child(key, node))
     }
 
     /// The list of tables `key`; empty if it is not there.
@@ -247,26 +271,27 @@ impl Section {
             }
         };
         let line = node.line.or(self.line);
-        Self { path: self.full_key(key), line, entries, known: Vec::new(), problems: self.problems.clone() }
+        let problems = self.problems.clone();
+        Self { path: self.full_key(key), line, entries, known: Vec::new(), lines: Vec::new(), problems }
     }
 
     /// Ends the section: every key that nobody asked for is a mistake.
     pub fn finish(self) {
         for (name, node) in &self.entries {
-            let nearest = self
-                .known
-                .iter()
-                .map(|known| (strsim::jaro_winkler(name, known), *known))
-                .max_by(|a, b| a.0.total_cmp(&b.0));
-            let message = match nearest {
-                Some((similarity, known)) if similarity >= SIMILAR_ENOUGH => {
-                    format!("is not known; did you mean `{known}`?")
-                }
-                _ => format!("is not known; known here: {}", self.known.join(", ")),
+            let message = match nearest(name, self.known.iter().copied()) {
+                Some(known) => format!("is not known; did you mean `{known}`?"),
+                None => format!("is not known; known here: {}", self.known.join(", ")),
             };
             self.problem_at(node.line, name, message);
         }
     }
+}
+
+/// What `given` was probably meant to be, if any of `known` is similar to it.
+pub(super) fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let similar = known.into_iter().map(|known| (strsim::jaro_winkler(given, known), known));
+    let (similarity, known) = similar.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (similarity >= SIMILAR_ENOUGH).then_some(known)
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -1,20 +1,44 @@
-//! A tenant's file: its quota and its queues.
+//! A tenant's file: its quota, its queues and its schedules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::{Ceilings, Consequence, Limits, Outcome, QueueName, QueueSpec, Quota, RetryPolicy, TenantSpec};
+use crate::{
+    Canary, Ceilings, Consequence, Limits, Outcome, PluginRef, PluginVersion, QueueName, QueueSpec, Quota,
+    RetryPolicy, TenantSpec, format_bytes,
+};
 
 use super::grants::read_grants;
 use super::problem::Problems;
 use super::reader::{Document, Section};
+use super::schedule::read_schedules;
 use super::value::{Bytes, Parsed};
+
+/// What a tenant's file says, and where it says what only NATS can judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TenantFile {
+    /// The tenant.
+    pub spec: TenantSpec,
+    /// The file, as its reader named it.
+    pub file: String,
+    /// The lines in which queues name their plugins, and their canaries.
+    pub plugins: BTreeMap<QueueName, PluginLines>,
+}
+
+/// Where a queue names what it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PluginLines {
+    /// Its plugin.
+    pub plugin: Option<usize>,
+    /// Its canary.
+    pub canary: Option<usize>,
+}
 
 /// Reads a tenant's file. `ceilings` are the most that a queue may set.
 ///
 /// # Errors
 /// Everything that is wrong with the file.
-pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<TenantSpec, Problems> {
+pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<TenantFile, Problems> {
     let mut document = Document::parse(file, text)?;
     let mut root = document.root();
     let mut tenant = root.section("tenant");
@@ -22,23 +46,30 @@ pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<Tenan
     let weight = tenant.within("weight", 1, 1, QueueSpec::WEIGHT_MAX);
     let quota = read_quota(tenant.section("quota"));
     tenant.finish();
+    let sections = root.sections("queue");
+    let names = sections.iter().filter_map(|queue| queue.peek("name")).map(|Parsed(name)| name);
+    let around = Around { ceilings, quota: &quota, names: names.collect() };
     let mut queues = BTreeMap::new();
-    for section in root.sections("queue") {
-        read_queue(section, ceilings, &mut queues);
+    let mut plugins = BTreeMap::new();
+    for section in sections {
+        if let Some(Parsed(name)) = section.peek("name") {
+            let lines = PluginLines { plugin: section.line_of("plugin"), canary: section.line_of("canary") };
+            plugins.insert(name, lines);
+        }
+        read_queue(section, &around, &mut queues);
     }
-    for (queue, missing) in unknown_queues(&queues) {
-        let text = format!("queue `{queue}` may submit to `{missing}`, and this file has no such queue");
-        root.problem("queue", text);
-    }
+    let schedules = read_schedules(&mut root, &around.names);
     root.finish();
-    document.finish(name.map(|Parsed(name)| TenantSpec { name, weight, quota, queues }))
+    let spec = name.map(|Parsed(name)| TenantSpec { name, weight, quota, queues, schedules });
+    document.finish(spec.map(|spec| TenantFile { spec, file: file.to_owned(), plugins }))
 }
 
-/// Queues that another one may submit to and that are not there.
-fn unknown_queues(queues: &BTreeMap<QueueName, QueueSpec>) -> Vec<(QueueName, QueueName)> {
-    let granted = queues.iter().flat_map(|(name, spec)| spec.grants.submit.iter().map(move |to| (name, to)));
-    let unknown = granted.filter(|(_, to)| !queues.contains_key(to));
-    unknown.map(|(name, to)| (name.clone(), to.clone())).collect()
+/// What a queue must fit.
+struct Around<'a> {
+    ceilings: &'a Ceilings,
+    quota: &'a Quota,
+    /// The queues of the file.
+    names: BTreeSet<QueueName>,
 }
 
 fn read_quota(mut section: Section) -> Quota {
@@ -46,7 +77,7 @@ fn read_quota(mut section: Section) -> Quota {
     let mut size = |key, default, least| {
         let Bytes(bytes) = section.or(key, Bytes(default));
         if bytes < least {
-            section.problem(key, format!("must be at least {}", crate::format_bytes(least)));
+            section.problem(key, format!("must be at least {}", format_bytes(least)));
         }
         bytes
     };
@@ -65,9 +96,10 @@ fn read_quota(mut section: Section) -> Quota {
     Quota { tasks, bytes, results, dead, kv, blobs, checkpoints, payloads }
 }
 
-fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<QueueName, QueueSpec>) {
+fn read_queue(mut section: Section, around: &Around, queues: &mut BTreeMap<QueueName, QueueSpec>) {
     let name = section.required::<Parsed<QueueName>>("name");
-    let plugin = section.required::<Parsed<_>>("plugin");
+    let plugin = section.required::<Parsed<PluginRef>>("plugin");
+    let canary = section.optional_section("canary").map(|canary| read_canary(canary, plugin.as_ref()));
     let concurrency =
         section.within("concurrency", QueueSpec::CONCURRENCY_DEFAULT, 1, QueueSpec::CONCURRENCY_MAX);
     let weight = section.within("weight", 1, 1, QueueSpec::WEIGHT_MAX);
@@ -82,9 +114,18 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
         section.problem("cancel_grace", "must be at most \"5m\"");
     }
     let cancel_grace = u64::try_from(cancel_grace.as_millis()).unwrap_or(u64::MAX);
-    let limits = read_limits(section.section("limits"), ceilings);
+    let limits = read_limits(section.section("limits"), around.ceilings);
+    let most = Limits::OUTPUT_DEFAULT.max(around.quota.payloads);
+    if limits.output > most {
+        let text = format!(
+            "lets one output have {}, and `tenant.quota.payloads` has room for {}",
+            format_bytes(limits.output),
+            format_bytes(around.quota.payloads)
+        );
+        section.problem("limits", text);
+    }
     let retry = read_retry(section.section("retry"));
-    let grants = read_grants(section.section("grants"));
+    let grants = read_grants(section.section("grants"), Some(&around.names));
     let (Some(Parsed(name)), Some(Parsed(plugin))) = (name, plugin) else { return section.finish() };
     if queues.contains_key(&name) {
         section.problem("name", format!("`{name}` is used by an earlier queue of this file"));
@@ -95,6 +136,7 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
         name,
         QueueSpec {
             plugin,
+            canary: canary.flatten(),
             concurrency,
             weight,
             results_ttl,
@@ -106,6 +148,21 @@ fn read_queue(mut section: Section, ceilings: &Ceilings, queues: &mut BTreeMap<Q
             grants,
         },
     );
+}
+
+fn read_canary(mut section: Section, plugin: Option<&Parsed<PluginRef>>) -> Option<Canary> {
+    let version = section.required::<Parsed<PluginVersion>>("version");
+    let percent = section.required::<u32>("percent");
+    if let (Some(Parsed(version)), Some(Parsed(plugin))) = (&version, plugin)
+        && plugin.version() == Some(version)
+    {
+        section.problem("version", "is the version that the queue runs anyway");
+    }
+    if percent.is_some_and(|percent| percent > Canary::PERCENT_MAX) {
+        section.problem("percent", format!("must be from 0 to {}", Canary::PERCENT_MAX));
+    }
+    section.finish();
+    version.zip(percent).map(|(Parsed(version), percent)| Canary { version, percent })
 }
 
 /// Reads limits, and records every one that the host would not serve.
@@ -170,7 +227,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<TenantSpec, Problems> {
-        parse_tenant("acme.toml", text, &Ceilings::default())
+        parse_tenant("acme.toml", text, &Ceilings::default()).map(|file| file.spec)
     }
 
     #[test]
@@ -205,6 +262,15 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
     }
 
     #[test]
+    fn a_file_says_where_it_names_plugins() {
+        let text =
+            "[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'\n[queue.canary]\nversion='2'\npercent=1";
+        let file = parse_tenant("acme.toml", text, &Ceilings::default()).unwrap();
+        let lines = PluginLines { plugin: Some(5), canary: Some(6) };
+        assert_eq!(file.plugins[&"q".parse().unwrap()], lines);
+    }
+
+    #[test]
     fn every_key_but_the_names_has_a_default() {
         let spec = parse("[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1'").unwrap();
         assert_eq!(spec.queues[&"q".parse().unwrap()], QueueSpec::new("p@1".parse().unwrap()));
@@ -234,11 +300,62 @@ retry = { attempts = 5, base = "1s", factor = 2, cap = "5m" }
             "`queue.retry.on` names one that is none: `crashed` is not an outcome",
             "`queue.retry.on` `trapped` must be",
             "`queue.retry.on` cannot change what follows from `expired`",
-            "`queue.concurency` is not known; did you mean `concurrency`?",
+            "line 12: `queue.concurency` is not known; did you mean `concurrency`?",
+            "line 7: `queue.concurrency`",
             "line 13: `queue.name` is missing",
         ] {
             assert!(problems.contains(part), "{part}\nis not in\n{problems}");
         }
+    }
+
+    #[test]
+    fn a_canary_is_another_version_for_some_of_a_hundred_tasks() {
+        let read = |canary: &str| {
+            parse(&format!("[tenant]\nname='a'\n[[queue]]\nname='q'\nplugin='p@1.2.0'\ncanary = {canary}\n"))
+        };
+        let spec = read("{ version = '1.3.0', percent = 10 }").unwrap();
+        let canary = spec.queues[&"q".parse().unwrap()].canary.clone().unwrap();
+        assert_eq!((canary.version.as_str(), canary.percent), ("1.3.0", 10));
+        for (canary, part) in [
+            ("'1.3.0'", "line 6: `queue.canary` must be a table, and is a text"),
+            ("{ version = '1.3.0' }", "line 6: `queue.canary.percent` is missing"),
+            ("{ percent = 1 }", "line 6: `queue.canary.version` is missing"),
+            ("{ version = '1.3.0', percent = 101 }", "`queue.canary.percent` must be from 0 to 100"),
+            ("{ version = '1.3.0', percent = 1.5 }", "must be a whole number"),
+            ("{ version = '1.2.0', percent = 1 }", "is the version that the queue runs anyway"),
+            ("{ version = 'p@1', percent = 1 }", "is not a plugin version"),
+            ("{ version = '1.3.0', percentage = 1 }", "did you mean `percent`?"),
+        ] {
+            let problems = read(canary).unwrap_err().to_string();
+            assert!(problems.contains(part), "{part}\nis not in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_mistake_stands_in_the_line_of_its_key() {
+        let text = "[tenant]\nname='a'\n[tenant.quota]\ntasks = 1\n\nresults = '1KiB'\n[[queue]]\nname='q'\n\
+                    plugin='p@1'\n[queue.limits]\nfuel = 1\nmemory = '64GiB'\n[queue.grants]\nkv = true\nsubmit = ['p']\n";
+        let problems = parse(text).unwrap_err().to_string();
+        for part in [
+            "line 6: `tenant.quota.results`",
+            "line 12: `queue.limits.memory`",
+            "line 15: `queue.grants.submit` names `p`, and this file has no such queue",
+        ] {
+            assert!(problems.contains(part), "{part}\nis not in\n{problems}");
+        }
+    }
+
+    #[test]
+    fn a_quota_must_hold_what_the_limits_allow() {
+        let text = |output| {
+            format!(
+                "[tenant]\nname='a'\nquota = {{ payloads = '2MiB' }}\n[[queue]]\nname='q'\nplugin='p@1'\n\
+                 limits = {{ output = '{output}' }}"
+            )
+        };
+        parse(&text("2MiB")).unwrap();
+        let problems = parse(&text("3MiB")).unwrap_err().to_string();
+        assert!(problems.contains("line 7: `queue.limits` lets one output have 3.0 MiB"), "{problems}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::{Event, Grant, LaneId, Scheduler};
+use super::{Capacity, Event, Grant, Holding, LaneId, Scheduler, TenantId, Terms};
 
 const ACK_WAIT: u64 = 30_000;
 const HOLD: u64 = 5_000;
@@ -183,9 +183,13 @@ impl World {
     }
 
     fn fresh_scheduler(&self) -> Scheduler {
-        let mut scheduler = Scheduler::new(self.slots, self.memory, 2);
+        // So many cores that all that fits may run at once, and what is full is slots or memory.
+        let cores = self.slots;
+        let mut scheduler = Scheduler::new(Capacity { slots: self.slots, memory: self.memory, cores });
         for (lane, queue) in (0..).zip(&self.queues) {
-            scheduler.handle(Event::Opened { lane: LaneId(lane), memory: queue.memory });
+            let terms = Terms { tenant_weight: 1, weight: 1, memory: queue.memory };
+            let event = Event::Opened { lane: LaneId(lane), tenant: TenantId(0), terms };
+            scheduler.handle(event, self.time());
         }
         scheduler
     }
@@ -253,14 +257,19 @@ impl World {
         let left = self.messages.iter().filter(|message| !message.is_acked).count();
         assert_eq!(left, 0, "seed {seed}: tasks are left and nobody does anything");
         for host in &self.hosts {
-            let Scheduler { free_slots, free_memory, .. } = host.scheduler;
-            assert_eq!(
-                (free_slots, free_memory),
-                (self.slots, self.memory),
-                "seed {seed}: something is held"
-            );
+            let Holding { slots, memory, .. } = host.scheduler.free;
+            assert_eq!((slots, memory), (self.slots, self.memory), "seed {seed}: something is held");
         }
         assert!(self.queues.iter().all(|queue| queue.out == 0), "seed {seed}: a place in a queue leaked");
+    }
+
+    fn time(&self) -> Instant {
+        self.start + Duration::from_millis(self.now)
+    }
+
+    fn tell(&mut self, host: usize, event: Event) {
+        let now = self.time();
+        self.hosts[host].scheduler.handle(event, now);
     }
 
     fn is_alive(&self, life: Life) -> bool {
@@ -287,7 +296,7 @@ impl World {
                 let Batch { queue, waiting, .. } = &self.hosts[life.host].batches[batch];
                 if !waiting.is_empty() {
                     let lane = LaneId(*queue as u64);
-                    self.hosts[life.host].scheduler.handle(Event::Stuck { lane });
+                    self.tell(life.host, Event::Stuck { lane });
                 }
             }
             Happens::HeldTooLong { life, queue, task } if self.is_alive(life) => {
@@ -352,10 +361,11 @@ impl World {
             self.queues[message.queue].out -= 1;
         }
         let Batch { queue, memory, .. } = self.hosts[life.host].batches[batch];
-        self.hosts[life.host].scheduler.handle(Event::Settled { lane: LaneId(queue as u64), slots: 1 });
+        let lane = LaneId(queue as u64);
+        self.tell(life.host, Event::Settled { lane, slots: 1, ran: 1 });
         match self.hosts[life.host].batches[batch].waiting.pop_front() {
             Some(next) => self.run_task(life, batch, next),
-            None => self.hosts[life.host].scheduler.handle(Event::Ended { memory }),
+            None => self.tell(life.host, Event::Ended { lane, memory }),
         }
     }
 
@@ -385,7 +395,7 @@ impl World {
                 self.note(at, Happens::HeldTooLong { life, queue, task });
             }
         }
-        let now = self.start + Duration::from_millis(self.now);
+        let now = self.time();
         while let Some(grant) = self.hosts[host].scheduler.next(now) {
             self.take(life, grant);
         }
@@ -402,12 +412,13 @@ impl World {
             return;
         }
         self.hosts[host].lanes[queue] = Lane::Asks(held);
-        self.hosts[host].scheduler.handle(Event::Waiting {
+        let waiting = Event::Waiting {
             lane: LaneId(queue as u64),
             wanted: u32::try_from(wanted).expect("few"),
             ahead: self.queues[queue].ahead,
             holding: held.is_some(),
-        });
+        };
+        self.tell(host, waiting);
     }
 
     fn take(&mut self, life: Life, Grant { lane, slots, guests, memory }: Grant) {
@@ -424,7 +435,7 @@ impl World {
                     let at = self.now + STUCK / 10;
                     self.note(at, Happens::Stuck { life, batch });
                 }
-                None => self.hosts[life.host].scheduler.handle(Event::Ended { memory }),
+                None => self.tell(life.host, Event::Ended { lane, memory }),
             }
             return;
         }
@@ -442,11 +453,10 @@ impl World {
         let batch = self.hosts[life.host].batches.len();
         let runs: Vec<_> = tasks.drain(..tasks.len().min(guests as usize)).collect();
         let idle = guests as usize - runs.len();
-        let host = &mut self.hosts[life.host];
-        host.scheduler.handle(Event::Settled { lane, slots: unused });
-        (0..idle).for_each(|_| host.scheduler.handle(Event::Ended { memory }));
+        self.tell(life.host, Event::Settled { lane, slots: unused, ran: 0 });
+        (0..idle).for_each(|_| self.tell(life.host, Event::Ended { lane, memory }));
         let is_stuck = !tasks.is_empty();
-        host.batches.push(Batch { queue, memory, waiting: tasks });
+        self.hosts[life.host].batches.push(Batch { queue, memory, waiting: tasks });
         for task in runs {
             self.run_task(life, batch, task);
         }

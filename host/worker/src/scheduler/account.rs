@@ -1,0 +1,90 @@
+//! What the scheduler knows of lanes and tenants.
+
+use std::time::Instant;
+
+use super::cost::Cost;
+use super::ledger::Ledger;
+use super::{FEW, LaneId, TenantId};
+
+/// A lane.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) tenant: TenantId,
+    pub(super) memory: u64,
+    pub(super) wanted: u32,
+    pub(super) ahead: u32,
+    pub(super) holding: bool,
+    pub(super) is_open: bool,
+    pub(super) out: Holding,
+    pub(super) cost: Cost,
+    /// What has been charged for tasks that are out, in nanoseconds of a processor.
+    pub(super) expected: i64,
+    /// Since when it waits, if it does.
+    pub(super) since: Option<Instant>,
+}
+
+/// A tenant, with its lanes.
+#[derive(Debug, Default)]
+pub(super) struct Tenant {
+    pub(super) weight: u32,
+    pub(super) lanes: Ledger<LaneId>,
+    /// Lanes that are open or hold something.
+    pub(super) known: u32,
+    /// Lanes that want some.
+    pub(super) waiting: u32,
+    pub(super) out: Holding,
+}
+
+/// What is out, or free.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holding {
+    pub(super) slots: u32,
+    pub(super) memory: u64,
+    pub(super) guests: u32,
+}
+
+impl Lane {
+    /// A lane that was just opened.
+    pub(super) fn new(tenant: TenantId) -> Self {
+        Self {
+            tenant,
+            memory: 0,
+            wanted: 0,
+            ahead: 1,
+            holding: false,
+            is_open: true,
+            out: Holding::default(),
+            cost: Cost::default(),
+            expected: 0,
+            since: None,
+        }
+    }
+
+    /// Whether a few free slots are enough for it.
+    pub(super) fn is_short(&self) -> bool {
+        self.holding || self.wanted <= FEW
+    }
+
+    /// What was charged for so many slots that have come back.
+    pub(super) fn expected_of(&self, slots: u32) -> i64 {
+        let before = i64::from(self.out.slots) + i64::from(slots);
+        self.expected * i64::from(slots) / before.max(1)
+    }
+
+    /// How many of its guests compute or want to.
+    pub(super) fn load(&self) -> f64 {
+        self.cost.busy() * f64::from(self.out.guests)
+    }
+
+    /// Whether nothing is left to be known of it.
+    pub(super) fn is_gone(&self) -> bool {
+        !self.is_open && self.out == Holding::default()
+    }
+}
+
+impl Tenant {
+    /// Whether it wants or holds anything.
+    pub(super) fn is_active(&self) -> bool {
+        self.waiting > 0 || self.out.slots > 0
+    }
+}
