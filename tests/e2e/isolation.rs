@@ -26,7 +26,7 @@ async fn with_neighbours(house: House) -> (House, SaggarProcess) {
 }
 
 /// What is not acme's, though acme may know what it is called.
-const FORBIDDEN: [&str; 16] = [
+const FORBIDDEN: [&str; 17] = [
     "saggar.globex.task.echo.forged",
     "saggar.globex.result.echo.first",
     "saggar.globex.result.echo.forged",
@@ -37,6 +37,7 @@ const FORBIDDEN: [&str; 16] = [
     "saggar.state.globex.echo.1",
     "saggar-hosts.cancelled",
     "saggar-hosts.drain.host-1",
+    "saggar-hosts.pulse",
     "$KV.saggar_tenants.globex",
     "$JS.API.STREAM.DELETE.SAGGAR_RESULTS_globex",
     "$JS.API.STREAM.PURGE.SAGGAR_TASKS_acme",

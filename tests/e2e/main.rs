@@ -49,5 +49,6 @@ mod suspects;
 mod tenant_account;
 mod tenant_files;
 mod time;
+mod top;
 mod unique;
 mod walls;

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use crate::commands::{
     apply, bench, completions, conformance, dead, dev, diff, doctor, export, host, plugin, queue, run,
-    schedule, schema, task, tenant, test,
+    schedule, schema, task, tenant, test, top,
 };
 use crate::console::Format;
 
@@ -93,6 +93,8 @@ pub enum Command {
     Queue(queue::Arguments),
     /// Look at tenants.
     Tenant(tenant::Arguments),
+    /// Watch tenants, queues and hosts at work.
+    Top(top::Arguments),
     /// Check an installation, and say what to change.
     Doctor(doctor::Arguments),
     /// Measure what a task costs on this machine.

@@ -66,6 +66,18 @@ impl Console {
         if self.is_json() { print(&object.to_string()) } else { Ok(()) }
     }
 
+    /// Writes one of many objects that come one after another, each in a line. Whether somebody still reads them.
+    ///
+    /// # Errors
+    /// Standard output cannot be written.
+    pub fn is_read(self, object: &Value) -> Result<bool, Failure> {
+        let mut out = io::stdout().lock();
+        match writeln!(out, "{object}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+            result => written(result).map(|()| true),
+        }
+    }
+
     /// Writes an object for programs, or a line for people.
     ///
     /// # Errors

@@ -1,9 +1,11 @@
 //! The binary: reads the command line, does what it says, and ends with a code that says how it went.
 
 mod arguments;
+mod board;
 mod cache_dir;
 mod case;
 mod claim;
+mod columns;
 mod commands;
 mod component;
 mod confirm;
@@ -20,13 +22,17 @@ mod manifest;
 mod moment;
 mod networked;
 mod newest;
+mod observer;
 mod payload;
 mod plan;
 mod policy;
 mod registry;
 mod report;
+mod rows;
+mod screen;
 mod service;
 mod several;
+mod short;
 mod signals;
 mod sources;
 mod submitted;
@@ -34,6 +40,7 @@ mod table;
 mod telemetry;
 mod tenant_files;
 mod unique;
+mod view;
 mod watcher;
 mod workbench;
 
@@ -88,6 +95,7 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Dead(arguments) => commands::dead::execute(arguments, &connection, console).await,
             Command::Queue(arguments) => commands::queue::execute(arguments, &connection, console).await,
             Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,
+            Command::Top(arguments) => commands::top::execute(arguments, &connection, console).await,
             Command::Doctor(arguments) => commands::doctor::execute(arguments, &connection, console).await,
             Command::Bench(arguments) => commands::bench::execute(arguments, console).await,
             Command::Conformance(arguments) => commands::conformance::execute(arguments, console).await,

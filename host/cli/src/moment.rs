@@ -12,6 +12,13 @@ pub fn rfc3339(time: SystemTime) -> String {
     }
 }
 
+/// The time of day, in UTC.
+#[must_use]
+pub fn clock(time: SystemTime) -> String {
+    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+    timestamp.strftime("%H:%M:%S").to_string()
+}
+
 /// How long ago a time was, in its largest unit: `3m ago`.
 #[must_use]
 pub fn ago(time: SystemTime, now: SystemTime) -> String {
@@ -42,6 +49,7 @@ mod tests {
     fn times_are_written_in_rfc_3339_and_told_in_their_largest_unit() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1_790_000_000_123);
         assert_eq!(rfc3339(time), "2026-09-21T14:13:20.123Z");
+        assert_eq!(clock(time), "14:13:20");
         let after = |seconds| ago(time, time + Duration::from_secs(seconds));
         assert_eq!(
             [after(0), after(59), after(60), after(7200), after(200_000)],

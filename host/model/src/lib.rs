@@ -30,10 +30,12 @@ mod key;
 mod limits;
 mod name;
 mod outcome;
+mod overview;
 mod payload;
 mod payload_request;
 mod plan;
 mod plugin;
+mod pulse;
 mod quantity;
 mod reach;
 mod receipt;
@@ -88,10 +90,12 @@ pub use name::{
     TenantName, TimerName,
 };
 pub use outcome::{Outcome, UnknownOutcome};
+pub use overview::{Figures, Observed, Overview, QueueKey, Rates, Standing, Weights};
 pub use payload::{PAYLOAD_GRACE, PAYLOAD_MAX_BYTES, PayloadName, may_answer_to};
 pub use payload_request::{BadPayloadRequest, PartAnswer, PayloadRequest, RemovedAnswer, WholeAnswer};
 pub use plan::{Change, Plan};
 pub use plugin::{COMPONENT_MAX_BYTES, Digest, PluginError, PluginRef, PluginVersion};
+pub use pulse::{Pulse, PulseRequest, QueuePulse, WorkDone};
 pub use quantity::{format_bytes, format_duration, format_time, parse_bytes, parse_duration, parse_time};
 pub use reach::{
     Answers, COMMAND_INBOX, HOSTS_ACCOUNT, INBOXES, Reach, Service, TENANT_CONNECTIONS_MAX,

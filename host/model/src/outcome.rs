@@ -100,6 +100,12 @@ impl Outcome {
     pub const fn is_failure(self) -> bool {
         !matches!(self, Self::Succeeded | Self::Cancelled)
     }
+
+    /// Whether an attempt that ended so has failed, its task's fault or the host's. One that was cut short has not.
+    #[must_use]
+    pub const fn is_failed_attempt(self) -> bool {
+        self.is_failure() && !matches!(self, Self::Interrupted)
+    }
 }
 
 impl fmt::Display for Outcome {

@@ -192,6 +192,7 @@ mod tests {
             "saggar.other.reply.7",
             "saggar.state.acme.q.1",
             "saggar-hosts.cancelled",
+            "saggar-hosts.pulse",
             "$KV.saggar_tenants.acme",
             "$JS.API.STREAM.DELETE.X",
             "$O.saggar-other-payloads.C.x",

@@ -148,6 +148,7 @@ mod tests {
                 "saggar.state.acme.q.1",
                 "saggar-hosts.cancelled",
                 "saggar-hosts.drain.host-1",
+                "saggar-hosts.pulse",
                 "_INBOX_saggar_0123456789abcdef.x",
                 "$JS.API.INFO",
                 "$JS.API.STREAM.DELETE.SAGGAR_RESULTS_acme",

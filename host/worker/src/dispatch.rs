@@ -158,8 +158,21 @@ impl Drop for Slots {
     }
 }
 
+impl GuestMemory {
+    fn new(lane: LaneId, memory: u64, dispatcher: Dispatcher) -> Self {
+        dispatcher.0.metrics.memory.inc_by(gauged(memory));
+        Self { lane, memory, dispatcher }
+    }
+}
+
+/// Bytes as a gauge has them.
+fn gauged(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 impl Drop for GuestMemory {
     fn drop(&mut self) {
+        self.dispatcher.0.metrics.memory.dec_by(gauged(self.memory));
         self.dispatcher.tell(Event::Ended { lane: self.lane, memory: self.memory });
     }
 }
@@ -255,7 +268,7 @@ impl Given {
     /// Makes the guards. Whoever no longer waits lets them fall, which brings them back.
     fn send(self, dispatcher: &Dispatcher) {
         let Grant { lane, slots, guests, memory } = self.grant;
-        let mut guests = (0..guests).map(|_| GuestMemory { lane, memory, dispatcher: dispatcher.clone() });
+        let mut guests = (0..guests).map(|_| GuestMemory::new(lane, memory, dispatcher.clone()));
         match self.to {
             Waiting::Guest(waiting) => {
                 let guest = guests.next();

@@ -26,6 +26,7 @@ use crate::leader;
 use crate::lease::Leases;
 use crate::metrics::Metrics;
 use crate::payload_requests;
+use crate::pulse;
 use crate::pump;
 use crate::roster::Roster;
 use crate::runner::Workshop;
@@ -258,6 +259,7 @@ impl Host {
             tokio::spawn(task_requests::locate(shared.clone())),
             tokio::spawn(cancel::heed(shared.clone())),
             tokio::spawn(payload_requests::answer(shared.clone())),
+            tokio::spawn(pulse::answer(shared.clone(), membership.info().instance)),
             tokio::spawn(async move { clock.follow_clock().await }),
             tokio::spawn(watch_connection(nats, metrics, shared.lost.clone())),
         ];

@@ -32,6 +32,7 @@ mod metrics;
 mod pace;
 mod payload_requests;
 mod payload_sweep;
+mod pulse;
 mod pump;
 mod recall;
 mod retries;

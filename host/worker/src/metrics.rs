@@ -10,9 +10,10 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
-use saggar_model::{Capability, Outcome, QueueName, Receipt, TenantName};
+use saggar_model::{Capability, Outcome, QueueName, Receipt, TenantName, WorkDone};
 use saggar_sandbox::CacheStats;
 
+use crate::pulse::{Live, Pulses};
 use crate::work::{QueueWork, Work};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -148,6 +149,10 @@ pub struct Metrics {
     mended: Family<MendedLabels, Counter>,
     pub(crate) running: Gauge,
     pub(crate) slots: Gauge,
+    /// Guest memory that is given out, in bytes.
+    pub(crate) memory: Gauge,
+    /// The queues, for whoever asks what this host does.
+    pulses: Pulses,
     /// Tasks that this host moved out of their timers.
     pub(crate) timers: Counter,
     /// Large payloads that nothing named any more.
@@ -184,6 +189,8 @@ impl Metrics {
             mended: Family::default(),
             running: Gauge::default(),
             slots: Gauge::default(),
+            memory: Gauge::default(),
+            pulses: Pulses::default(),
             timers: Counter::default(),
             payloads_swept: Counter::default(),
             connected: Gauge::default(),
@@ -246,6 +253,11 @@ impl Metrics {
         );
         registry.register("host_slots", "Tasks that the host can hold at once", self.slots.clone());
         registry.register(
+            "guest_memory_bytes",
+            "Guest memory that is given out to tasks",
+            self.memory.clone(),
+        );
+        registry.register(
             "timers_moved",
             "Tasks that were moved from their timers into their queues",
             self.timers.clone(),
@@ -299,8 +311,17 @@ impl Metrics {
         self.work.compiled(&labels, took);
     }
 
+    /// The queues that this host has served.
+    pub(crate) fn pulses(&self) -> &Pulses {
+        &self.pulses
+    }
+
     /// The metrics of one queue, looked up once and counted without a look-up from then on.
     pub(crate) fn of_queue(&self, tenant: &TenantName, queue: &QueueName) -> QueueMetrics {
+        self.pulses.of(tenant, queue, || self.make_queue(tenant, queue))
+    }
+
+    fn make_queue(&self, tenant: &TenantName, queue: &QueueName) -> QueueMetrics {
         let labels = QueueLabels { tenant: tenant.to_string(), queue: queue.to_string() };
         let outcomes = Outcome::ALL.map(|outcome| {
             let QueueLabels { tenant, queue } = labels.clone();
@@ -324,6 +345,7 @@ impl Metrics {
             lost_leases: self.lost_leases.get_or_create_owned(&labels),
             retries_over_budget: self.retries_over_budget.get_or_create_owned(&labels),
             settled: self.settled.clone(),
+            live: Live::default(),
             labels,
         }))
     }
@@ -346,6 +368,7 @@ struct Handles {
     lost_leases: Counter,
     retries_over_budget: Counter,
     settled: Counter,
+    live: Live,
     /// Most queues never have one, so that each is made when it is counted.
     denials: Family<DenialLabels, Counter>,
     /// For the same reason.
@@ -406,6 +429,20 @@ impl QueueMetrics {
     /// A task was recorded and acknowledged.
     pub(crate) fn settled(&self) {
         self.0.settled.inc();
+        self.0.live.ended();
+    }
+
+    /// A guest has computed, whether its attempt has ended or not.
+    pub(crate) fn computed(&self, time: Duration) {
+        self.0.live.computed(time);
+    }
+
+    /// What was done of its tasks since the host started.
+    pub(crate) fn work_done(&self) -> WorkDone {
+        let counted = Outcome::ALL.iter().zip(&self.0.outcomes);
+        let failed =
+            counted.filter(|(outcome, _)| outcome.is_failed_attempt()).map(|(_, count)| count.get()).sum();
+        self.0.live.work(failed, self.0.fuel.get())
     }
 
     /// A failed task waits longer for its next attempt than its policy says.
@@ -476,6 +513,7 @@ mod tests {
             "saggar_settled_total 0",
             "saggar_tasks_running 0",
             "saggar_host_slots 0",
+            "saggar_guest_memory_bytes 0",
             "saggar_timers_moved_total 0",
             "saggar_nats_connected 0",
             "saggar_compile_seconds_count 0",

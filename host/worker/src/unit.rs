@@ -215,7 +215,10 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
             lane.retries.started(attempt);
-            let running = metered(run(&held, plugin, attempt, past.key), |work| held.slot.worked(work));
+            let running = metered(run(&held, plugin, attempt, past.key), |work| {
+                held.slot.worked(work);
+                lane.metrics.computed(work.computed);
+            });
             let Ran { output: Attempt { ending, usage }, polls } = match turn {
                 None => running.await,
                 Some(its) => {

@@ -29,3 +29,4 @@ pub mod tenant_creds;
 pub mod tenant_remove;
 pub mod tenant_usage;
 pub mod test;
+pub mod top;

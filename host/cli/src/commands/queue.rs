@@ -4,7 +4,7 @@ use clap::Subcommand;
 use futures::{StreamExt as _, TryStreamExt as _};
 use owo_colors::Style;
 use saggar_jetstream::{Nats, PullError, QueueDepth, TaskQueue};
-use saggar_model::{QueueName, QueueSpec, RolloutStep, TenantName};
+use saggar_model::{Figures, QueueName, QueueSpec, Rates, RolloutStep, TenantName};
 use serde::Serialize;
 use serde_json::json;
 
@@ -13,7 +13,9 @@ use crate::commands::{queue_control, queue_rollout};
 use crate::connection::{self, TenantFlag};
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::observer::{LISTED, Observer};
 use crate::report::count;
+use crate::short;
 use crate::table::{self, Cell, Column};
 
 /// Questions under way at once: each asks the server about one queue.
@@ -37,7 +39,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the queues of a tenant, and how full they are.
+    /// List the queues of a tenant: how full they are, and what is done of them in half a second.
     #[command(after_help = "Example:\n  saggar queue ls --tenant acme --output json")]
     Ls,
     /// Let no task out of a queue; those that run go on.
@@ -85,7 +87,12 @@ struct Row {
     canary: Option<saggar_model::Canary>,
     state: State,
     pending: u64,
+    oldest_ms: Option<u64>,
     running: u64,
+    #[serde(flatten)]
+    rates: Rates,
+    share: f64,
+    entitlement: f64,
     concurrency: u32,
     weight: u32,
     /// What its tasks may do beyond computing, without the values of the configuration.
@@ -118,7 +125,11 @@ impl table::Row for Row {
         Column::text("queue"),
         Column::text("plugin"),
         Column::number("pending"),
+        Column::number("oldest"),
         Column::number("running"),
+        Column::number("rate/s"),
+        Column::number("fail/s"),
+        Column::number("share"),
         Column::number("concurrency"),
         Column::number("weight"),
         Column::text("state"),
@@ -133,7 +144,11 @@ impl table::Row for Row {
                 None => (&self.plugin).into(),
             },
             count(self.pending).into(),
+            short::oldest(self.oldest_ms).into(),
             count(self.running).into(),
+            short::amount(self.rates.rate).into(),
+            short::amount(self.rates.failures).into(),
+            short::part(self.share).into(),
             self.concurrency.into(),
             self.weight.into(),
             self.state.cell(),
@@ -169,8 +184,13 @@ pub async fn execute(
 
 async fn list(nats: &Nats, tenant: &TenantName, console: Console) -> Result<Exit, Failure> {
     let queues = connection::tenant(nats, tenant).await?.record.spec.queues;
+    let mut seen = Observer::new(nats, Some(tenant.clone())).measure(LISTED).await?.overview.queues;
+    let queues = queues.into_iter().map(|(name, spec)| {
+        let figures = seen.remove(&(tenant.clone(), name.clone())).unwrap_or_default();
+        (name, spec, figures)
+    });
     let rows: Vec<Row> = futures::stream::iter(queues)
-        .map(|(name, spec)| row(nats, tenant, name, spec))
+        .map(|(name, spec, figures)| row(nats, tenant, name, spec, figures))
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
@@ -178,7 +198,14 @@ async fn list(nats: &Nats, tenant: &TenantName, console: Console) -> Result<Exit
     Ok(Exit::Success)
 }
 
-async fn row(nats: &Nats, tenant: &TenantName, queue: QueueName, spec: QueueSpec) -> Result<Row, Failure> {
+async fn row(
+    nats: &Nats,
+    tenant: &TenantName,
+    queue: QueueName,
+    spec: QueueSpec,
+    figures: Figures,
+) -> Result<Row, Failure> {
+    let Figures { oldest_ms, rates, share, entitlement, .. } = figures;
     let depth = depth(nats, tenant, &queue).await?;
     Ok(Row {
         queue: queue.to_string(),
@@ -191,7 +218,11 @@ async fn row(nats: &Nats, tenant: &TenantName, queue: QueueName, spec: QueueSpec
             Some(_) => State::Active,
         },
         pending: depth.map_or(0, |depth| depth.pending),
+        oldest_ms,
         running: depth.map_or(0, |depth| depth.running),
+        rates,
+        share,
+        entitlement,
         concurrency: spec.concurrency,
         weight: spec.weight,
         grants: spec.grants.summary(),

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use saggar_jetstream::{Fault, Nats, TenantEntry, Tenants, Usages};
-use saggar_model::{Day, Quota, Tally, TenantName, format_bytes};
+use saggar_model::{Day, Figures, Quota, Rates, Tally, TenantName, format_bytes};
 use serde::Serialize;
 use serde_json::json;
 
@@ -11,7 +11,9 @@ use crate::commands::{tenant_creds, tenant_remove, tenant_usage};
 use crate::connection;
 use crate::console::Console;
 use crate::failure::{Exit, Failure};
+use crate::observer::{LISTED, Observer};
 use crate::report::count;
+use crate::short;
 use crate::table::{self, Cell, Column};
 
 const EXAMPLES: &str = "\
@@ -31,7 +33,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the tenants, their weights and their quotas.
+    /// List the tenants: their weights and quotas, what waits, and what is done of it in half a second.
     #[command(after_help = "Example:\n  saggar tenant ls --output json")]
     Ls,
     /// Make NATS accounts for tenants that are not trusted, and one for the hosts.
@@ -72,6 +74,8 @@ struct Row {
     queues: Vec<String>,
     /// Queues that are on their way out.
     leaving: Vec<String>,
+    #[serde(flatten)]
+    figures: Figures,
     quota: Quota,
     today: Today,
     revision: u64,
@@ -84,8 +88,18 @@ struct Today {
     fuel: u64,
 }
 
+/// Of a tenant that has nothing to do.
+const IDLE: Figures = Figures {
+    pending: Some(0),
+    oldest_ms: None,
+    running: Some(0),
+    rates: Rates { rate: 0.0, failures: 0.0, fuel: 0.0, processors: 0.0 },
+    share: 0.0,
+    entitlement: 0.0,
+};
+
 impl Row {
-    fn new(entry: TenantEntry, used: Option<&Tally>) -> Self {
+    fn new(entry: TenantEntry, used: Option<&Tally>, figures: Option<&Figures>) -> Self {
         let used = used.map(Tally::by_queue).unwrap_or_default();
         let (spec, removal) = (entry.record.spec, entry.record.removal);
         Self {
@@ -94,6 +108,7 @@ impl Row {
             weight: spec.weight,
             leaving: removal.queues.iter().map(ToString::to_string).collect(),
             queues: spec.queues.keys().map(ToString::to_string).collect(),
+            figures: figures.copied().unwrap_or(IDLE),
             quota: spec.quota,
             today: Today { tasks: used.ended(), fuel: used.charged().fuel },
             revision: entry.revision,
@@ -106,26 +121,38 @@ impl table::Row for Row {
         Column::text("tenant"),
         Column::number("weight"),
         Column::number("queues"),
-        Column::number("max tasks"),
-        Column::number("max bytes"),
-        Column::number("results"),
-        Column::number("dead"),
+        Column::number("pending"),
+        Column::number("oldest"),
+        Column::number("running"),
+        Column::number("rate/s"),
+        Column::number("fail/s"),
+        Column::number("share"),
+        Column::number("entitled"),
         Column::number("tasks today"),
         Column::number("fuel today"),
+        Column::number("max tasks"),
+        Column::number("max bytes"),
         Column::text("leaving"),
     ];
 
     fn cells(&self) -> Vec<Cell> {
+        let Figures { pending, oldest_ms, running, rates, share, entitlement } = self.figures;
+        let known = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
         vec![
             (&self.tenant).into(),
             self.weight.into(),
             self.queues.len().into(),
-            count(self.quota.tasks).into(),
-            format_bytes(self.quota.bytes).into(),
-            format_bytes(self.quota.results).into(),
-            format_bytes(self.quota.dead).into(),
+            known(pending).into(),
+            short::oldest(oldest_ms).into(),
+            known(running).into(),
+            short::amount(rates.rate).into(),
+            short::amount(rates.failures).into(),
+            short::part(share).into(),
+            short::part(entitlement).into(),
             count(self.today.tasks).into(),
             count(self.today.fuel).into(),
+            count(self.quota.tasks).into(),
+            format_bytes(self.quota.bytes).into(),
             match (self.state, self.leaving.as_slice()) {
                 ("leaving", _) => "all of it".into(),
                 (_, []) => "-".into(),
@@ -164,9 +191,10 @@ async fn list(nats: &Nats, console: Console) -> Result<Exit, Failure> {
     };
     let today = Day::of(nats.now());
     let used = Usages::new(nats).account(None, today, today).await?;
+    let seen = Observer::new(nats, None).measure(LISTED).await?.overview.tenants;
     let row = |entry: TenantEntry| {
-        let used = used.get(&entry.record.spec.name);
-        Row::new(entry, used)
+        let (used, figures) = (used.get(&entry.record.spec.name), seen.get(&entry.record.spec.name));
+        Row::new(entry, used, figures)
     };
     let rows: Vec<Row> = entries.into_iter().map(row).collect();
     table::write(console, &rows, json!({}), "there is no tenant yet; make one with `saggar apply FILE`")?;
