@@ -155,13 +155,15 @@ impl Board {
         let counts: Vec<_> =
             tables.iter().map(|(heading, _, rows)| (*heading == "HOST", rows.len())).collect();
         let rooms = rooms(&counts, lines);
+        // The same for all, so that what stands below each other is of one kind.
+        let names = tables.iter().map(|(_, _, rows)| columns::names(rows)).max().unwrap_or(0);
         let table = |((heading, columns, mut rows), room): ((&str, &[Column], Vec<Row>), usize)| {
             let more = rows.len().saturating_sub(room);
             // The line that says how many there are takes the place of one of them.
             let kept = if more > 0 { room.saturating_sub(1) } else { room };
             let hidden = rows.len().saturating_sub(kept);
             rows.truncate(kept);
-            let mut lines = columns::lines(heading, columns, &rows, width);
+            let mut lines = columns::lines(heading, columns, &rows, names, width);
             if hidden > 0 {
                 let more = columns::cut(&format!("  and {hidden} more"), width);
                 lines.push(more.style(Style::new().dimmed()).to_string());
@@ -237,13 +239,13 @@ mod tests {
     }
 
     /// So many tenants with two queues each, the last one with the largest share.
-    fn seen(tenants: usize) -> Seen {
+    fn seen(tenants: u32) -> Seen {
         let mut overview = Overview::default();
         let mut weights = BTreeMap::new();
         for n in 0..tenants {
             let tenant: TenantName = format!("tenant-{n:03}").parse().unwrap();
-            let part = (n + 1) as f64 / 1000.0;
-            overview.tenants.insert(tenant.clone(), figures(part, 1000.0 - n as f64));
+            let part = f64::from(n + 1) / 1000.0;
+            overview.tenants.insert(tenant.clone(), figures(part, 1000.0 - f64::from(n)));
             for queue in ["mail", "thumbnail"] {
                 overview.queues.insert((tenant.clone(), queue.parse().unwrap()), figures(part / 2.0, 1.0));
             }
@@ -254,7 +256,7 @@ mod tests {
         Seen { at, interval, overview, weights, hosts }
     }
 
-    fn picture(tenants: usize, view: View, columns: usize, lines: usize) -> Vec<String> {
+    fn picture(tenants: u32, view: View, columns: usize, lines: usize) -> Vec<String> {
         let seen = seen(tenants);
         let board = Board::new(&seen, None, view.sort);
         let picture = board.picture(&seen, Duration::from_secs(1), view, Size { columns, lines });
@@ -282,15 +284,15 @@ mod tests {
     fn at_80_columns_every_figure_has_its_place_and_what_does_not_fit_is_counted() {
         let picture = picture(40, View::default(), 80, 24);
         let wanted = [
-            "saggar top   2 hosts, 1 silent   40 of 40 tenants busy   every 1s    00:00:00 UTC",
+            "saggar top   2 hosts, 1 silent   40 of 40 tenants busy   every 1s   00:00:00 UTC",
             "0 tasks/s  0 failures/s  0 fuel/s  3.0 of 2 cores  493,800 pending  640 running",
             "",
-            "TENANT        PENDING  OLDEST RUNNING  RATE/S FAIL/S FUEL/S SHARE ENTITLED",
-            "tenant-039     12,345    1m2s      16     961    0.5   3.1G   4 %     50 %",
+            "TENANT              PENDING  OLDEST RUNNING  RATE/S FAIL/S FUEL/S SHARE ENTITLED",
+            "tenant-039           12,345    1m2s      16     961    0.5   3.1G   4 %     50 %",
         ];
         assert_eq!(picture[..5], wanted, "{picture:#?}");
         let text = picture.join("\n");
-        for part in ["  and 36 more", "  and 76 more", "tenant-039/mail", "host-2", "silent", "16 of 256"] {
+        for part in ["  and 35 more", "  and 74 more", "tenant-039/mail", "host-2", "silent", "16 of 256"] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert_eq!(picture[23], "q quit   s sort: share   tab show: all");

@@ -63,12 +63,12 @@ pub struct Row {
     pub cells: Vec<Cell>,
 }
 
-/// The lines of a table, its headings first, each of at most `width` characters.
-pub fn lines(heading: &str, columns: &[Column], rows: &[Row], width: usize) -> Vec<String> {
+/// The lines of a table, its headings first, each of at most `width` characters. Names have the room of `names`
+/// characters, if there is so much.
+pub fn lines(heading: &str, columns: &[Column], rows: &[Row], names: usize, width: usize) -> Vec<String> {
     let shown: Vec<usize> = shown(columns, width);
     let figures: usize = shown.iter().map(|at| columns[*at].width).sum();
-    let longest = rows.iter().map(|row| row.name.chars().count()).chain([heading.len()]).max().unwrap_or(0);
-    let name = longest.min(width.saturating_sub(figures)).max(NAME_MIN.min(width));
+    let name = names.min(width.saturating_sub(figures)).max(NAME_MIN.min(width));
     let headings = Row {
         name: heading.to_owned(),
         cells: columns.iter().map(|column| column.heading.to_owned().into()).collect(),
@@ -86,6 +86,11 @@ pub fn lines(heading: &str, columns: &[Column], rows: &[Row], width: usize) -> V
     };
     let headings = line(&headings, Style::new().bold());
     std::iter::once(headings).chain(rows.iter().map(|row| line(row, Style::new()))).collect()
+}
+
+/// How much room the names of these rows take.
+pub fn names(rows: &[Row]) -> usize {
+    rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0)
 }
 
 /// The columns for a terminal of this width; of those that are always shown the last ones go where it is very narrow.
@@ -126,7 +131,8 @@ mod tests {
     }
 
     fn plain(width: usize, name: &str) -> Vec<String> {
-        let lines = lines("TENANT", &COLUMNS, &[row(name)], width);
+        let rows = [row(name)];
+        let lines = lines("TENANT", &COLUMNS, &rows, names(&rows), width);
         lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect()
     }
 

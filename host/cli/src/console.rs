@@ -66,11 +66,15 @@ impl Console {
         if self.is_json() { print(&object.to_string()) } else { Ok(()) }
     }
 
-    /// Writes one of many objects that come one after another, each in a line. Whether somebody still reads them.
+    /// Writes one of many objects that come one after another, each in a line, to programs only. Whether somebody still
+    /// reads them.
     ///
     /// # Errors
     /// Standard output cannot be written.
     pub fn is_read(self, object: &Value) -> Result<bool, Failure> {
+        if !self.is_json() {
+            return Ok(true);
+        }
         let mut out = io::stdout().lock();
         match writeln!(out, "{object}").and_then(|()| out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),

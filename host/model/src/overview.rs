@@ -208,15 +208,15 @@ mod tests {
         Rates { processors, rate: 1.0, ..Rates::default() }
     }
 
-    fn weights(tenants: &[(&str, u32, &[(&str, u32)])]) -> BTreeMap<TenantName, Weights> {
-        let queues =
-            |queues: &[(&str, u32)]| queues.iter().map(|(name, w)| (name.parse().unwrap(), *w)).collect();
-        tenants
-            .iter()
-            .map(|(name, tenant, its)| {
-                (name.parse().unwrap(), Weights { tenant: *tenant, queues: queues(its) })
-            })
-            .collect()
+    /// (Name, weight, weights of its queues)
+    type Tenant<'a> = (&'a str, u32, &'a [(&'a str, u32)]);
+
+    fn weights(tenants: &[Tenant<'_>]) -> BTreeMap<TenantName, Weights> {
+        let weights = |(name, tenant, queues): &Tenant<'_>| {
+            let queues = queues.iter().map(|(name, weight)| (name.parse().unwrap(), *weight)).collect();
+            (name.parse().unwrap(), Weights { tenant: *tenant, queues })
+        };
+        tenants.iter().map(weights).collect()
     }
 
     #[test]
