@@ -27,6 +27,7 @@ mod house;
 mod http;
 mod isolation;
 mod lease;
+mod limits;
 mod local;
 mod logs;
 mod malformed;
