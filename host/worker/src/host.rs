@@ -236,13 +236,8 @@ impl Host {
             lost: CancellationToken::new(),
             nats: nats.clone(),
         });
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let scheduler = Scheduler::new(Capacity {
-            slots: options.slots,
-            memory: options.memory,
-            cores: u32::try_from(cores).unwrap_or(u32::MAX),
-        });
-        let dispatcher = Dispatcher::start(scheduler, metrics.clone());
+        let capacity = Capacity { slots: options.slots, memory: options.memory, cores: cores() };
+        let dispatcher = Dispatcher::start(Scheduler::new(capacity), metrics.clone());
         let (budgets, fleet, name) = (shared.budgets.clone(), shared.fleet.clone(), shared.name.clone());
         let budgets = budgets.keep(nats.clone(), fleet, name, dispatcher.clone());
         let vault = Vault::open(options.secrets.clone()).await;
@@ -386,6 +381,12 @@ async fn watch_connection(nats: Nats, metrics: Metrics, lost: CancellationToken)
             return;
         }
     }
+}
+
+/// The processors that guests can have.
+pub(crate) fn cores() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    u32::try_from(cores).unwrap_or(u32::MAX)
 }
 
 fn now_ms() -> u64 {

@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use saggar_jetstream::{Control, PulseAsked};
 use saggar_model::{Pulse, QueueKey, QueueName, QueuePulse, TenantName, WorkDone};
 
-use crate::host::Shared;
+use crate::host::{Shared, cores};
 use crate::metrics::QueueMetrics;
 
 /// How long until listening is tried again.
@@ -116,7 +116,6 @@ pub(crate) async fn answer(shared: Arc<Shared>, instance: String) {
 fn pulse(shared: &Shared, instance: &str, start: Instant, asked: &PulseAsked) -> Pulse {
     let now = Instant::now();
     let age = now.saturating_duration_since(start);
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Pulse {
         host: shared.name.clone(),
         instance: instance.to_owned(),
@@ -124,7 +123,7 @@ fn pulse(shared: &Shared, instance: &str, start: Instant, asked: &PulseAsked) ->
         parts: 1,
         running: u32::try_from(shared.metrics.running.get()).unwrap_or(0),
         memory: u64::try_from(shared.metrics.memory.get()).unwrap_or(0),
-        cores: u32::try_from(cores).unwrap_or(u32::MAX),
+        cores: cores(),
         queues: shared.metrics.pulses().read(asked.request.since(), now),
     }
 }
