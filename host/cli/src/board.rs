@@ -288,7 +288,7 @@ mod tests {
             "0 tasks/s  0 failures/s  0 fuel/s  3.0 of 2 cores  493,800 pending  640 running",
             "",
             "TENANT              PENDING  OLDEST RUNNING  RATE/S FAIL/S FUEL/S SHARE ENTITLED",
-            "tenant-039           12,345    1m2s      16     961    0.5   3.1G   4 %     50 %",
+            "tenant-039           12,345    1m2s      16     961    0.5   3.1G 4.0 %     50 %",
         ];
         assert_eq!(picture[..5], wanted, "{picture:#?}");
         let text = picture.join("\n");

@@ -21,10 +21,10 @@ const LOOK_AROUND: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_millis(800);
 
 /// Questions under way at once.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 
 /// The most tenants whose queues are looked at in one look, one question each.
-const TENANTS_MAX: usize = 512;
+const TENANTS_MAX: usize = 1024;
 
 /// The most queues whose oldest task is looked up in one look: it comes as a whole, and may be a megabyte.
 const OLDEST_MAX: usize = 128;
@@ -279,7 +279,10 @@ impl Observer {
         if let Some(only) = &self.only {
             return vec![only.clone()];
         }
-        let at_work = rates.iter().filter(|(_, rates)| rates.is_some()).map(|(key, _)| &key.0);
+        // Those first that are most at work: they are looked at should there be too many.
+        let mut at_work: Vec<_> = rates.iter().filter(|(_, rates)| rates.is_some()).collect();
+        at_work.sort_by(|(_, a), (_, b)| b.processors.total_cmp(&a.processors));
+        let at_work = at_work.into_iter().map(|(key, _)| &key.0);
         let with_tasks = self.around.iter().flat_map(|around| &around.with_tasks);
         let mut known = BTreeSet::new();
         let each = at_work.chain(&self.full).chain(with_tasks).filter(|tenant| known.insert(*tenant));

@@ -24,10 +24,11 @@ pub fn count(count: u64) -> String {
     if count > WHOLE { amount(count as f64) } else { crate::report::count(count) }
 }
 
-/// A part of one: `67 %`.
+/// A part of one: `67 %`, `0.1 %`.
 #[must_use]
 pub fn part(part: f64) -> String {
-    format!("{:.0} %", part * 100.0)
+    let digits = usize::from(part > 0.0 && part < 0.0995);
+    format!("{:.digits$} %", part * 100.0)
 }
 
 /// A time in its two largest units, in at most six characters: `350ms`, `12s`, `3m12s`, `2h5m`, `4d`.
@@ -64,7 +65,7 @@ mod tests {
         let shown = [0.0, 0.04, 0.4, 12.34, 99.96, 812.4, 999.6, 1234.0, 99_960.0, 3.14e9, 2e19].map(amount);
         assert_eq!(shown, ["0", "0", "0.4", "12.3", "100", "812", "1.0k", "1.2k", "100k", "3.1G", "20000P"]);
         assert_eq!([12_345, 999_999, 1_234_567].map(count), ["12,345", "999,999", "1.2M"]);
-        assert_eq!([0.0, 0.666, 1.0].map(part), ["0 %", "67 %", "100 %"]);
+        assert_eq!([0.0, 0.001, 0.0996, 0.666, 1.0].map(part), ["0 %", "0.1 %", "10 %", "67 %", "100 %"]);
     }
 
     #[test]
