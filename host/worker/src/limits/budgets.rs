@@ -95,7 +95,7 @@ impl Budgets {
                     }
                     // What was left is counted down meanwhile.
                     Err(error) => {
-                        tracing::warn!(%tenant, %error, "what is left of a budget could not be seen")
+                        tracing::warn!(%tenant, %error, "what is left of a budget could not be seen");
                     }
                 }
             }
