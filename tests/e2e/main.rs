@@ -44,6 +44,7 @@ mod removal;
 mod schedules;
 mod settlement;
 mod shared_account;
+mod shares;
 mod signing;
 mod stores;
 mod suspects;

@@ -236,8 +236,7 @@ impl Host {
             lost: CancellationToken::new(),
             nats: nats.clone(),
         });
-        let capacity = Capacity { slots: options.slots, memory: options.memory, cores: cores() };
-        let dispatcher = Dispatcher::start(Scheduler::new(capacity), metrics.clone());
+        let dispatcher = dispatcher(&options, &metrics);
         let (budgets, fleet, name) = (shared.budgets.clone(), shared.fleet.clone(), shared.name.clone());
         let budgets = budgets.keep(nats.clone(), fleet, name, dispatcher.clone());
         let vault = Vault::open(options.secrets.clone()).await;
@@ -348,6 +347,12 @@ impl Host {
         tracing::info!(finished = drained.finished, given_back = drained.given_back, "drained");
         drained
     }
+}
+
+/// What gives out the slots, the memory and the processors of a host.
+fn dispatcher(options: &HostOptions, metrics: &Metrics) -> Dispatcher {
+    let capacity = Capacity { slots: options.slots, memory: options.memory, cores: cores() };
+    Dispatcher::start(Scheduler::new(capacity), metrics.clone())
 }
 
 /// Refuses to work on streams that somebody has set up dangerously. Those that are not there yet are no danger.
