@@ -4,8 +4,10 @@
 //! it waits for.
 
 mod stage;
+mod wire;
 
 mod any_client;
+mod attacks;
 mod bad_input;
 mod bench;
 mod canary;
@@ -22,7 +24,9 @@ mod follow;
 mod foreign;
 mod grants;
 mod groups;
+mod flood;
 mod heal;
+mod hostile_headers;
 mod house;
 mod http;
 mod isolation;
