@@ -14,8 +14,12 @@ struct Row {
 }
 
 fn rows(page: &str) -> Vec<Row> {
-    let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
-    let numbered = |line: &&str| line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));
+    let cells = |line: &str| {
+        line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>()
+    };
+    let numbered = |line: &&str| {
+        line.strip_prefix("| ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    };
     let row = |line: &str| {
         let cells = cells(line);
         let split = |cell: &str| cell.split(", ").map(|part| part.trim().to_owned()).collect::<Vec<_>>();
@@ -46,8 +50,10 @@ fn every_row_of_the_attacks_names_a_test_that_exists() {
     let known: BTreeSet<String> = rows.iter().flat_map(|row| row.numbers.clone()).collect();
     let named: BTreeSet<String> = links(&page).into_iter().map(|(text, _)| text).collect();
     let folder = docs().join("../host/conformance/src/attacks");
-    let programs: String =
-        std::fs::read_dir(folder).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap()).collect();
+    let programs: String = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect();
     for Row { numbers, tried } in &rows {
         for place in tried {
             let exists = match (links(place).first(), place.as_str()) {

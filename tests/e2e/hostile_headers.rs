@@ -52,7 +52,8 @@ async fn publish_all(wire: &mut Wire, tenant: &str) -> u64 {
         wire.publish(format!("saggar.{tenant}.task.echo.s{n}").as_bytes(), headers, b"clay").await;
     }
     for token in TOKENS {
-        wire.publish(&[format!("saggar.{tenant}.task.echo.").as_bytes(), token].concat(), FINE, b"clay").await;
+        wire.publish(&[format!("saggar.{tenant}.task.echo.").as_bytes(), token].concat(), FINE, b"clay")
+            .await;
     }
     wire.say(format!("PUB saggar.{tenant}.task.echo.").as_bytes()).await;
     wire.say(b"\xff\xff\xff 4\r\nclay\r\n").await;
@@ -119,7 +120,9 @@ async fn attack_87_headers_that_no_client_can_read_harm_nobody_but_their_tenant(
         judge(&hosts.client, &host, "acme").await;
         eventually("all of them are dead letters, once", SOON, || async {
             let streams = house.streams("acme").await;
-            let count = |name: &str| streams.iter().find(|(found, ..)| found == name).map(|(_, count, last)| (*count, *last));
+            let count = |name: &str| {
+                streams.iter().find(|(found, ..)| found == name).map(|(_, count, last)| (*count, *last))
+            };
             let (tasks, dead) = (count("SAGGAR_TASKS_acme")?, count("SAGGAR_DEAD_acme")?);
             (tasks == (0, all) && dead == (all, all)).then_some(())
         })
@@ -145,7 +148,13 @@ async fn attack_87_nor_do_they_in_a_shared_account_where_records_can_be_forged()
     })
     .await;
     for (n, headers) in all_headers().enumerate() {
-        for place in ["result.echo.forged", "dead.echo.forged", "event.echo.forged.log", "control.state.echo.x", "control.blob"] {
+        for place in [
+            "result.echo.forged",
+            "dead.echo.forged",
+            "event.echo.forged.log",
+            "control.state.echo.x",
+            "control.blob",
+        ] {
             wire.publish(format!("saggar.shared.{place}-{n}").as_bytes(), headers, b"clay").await;
         }
         wire.publish(b"saggar-hosts.cancelled", headers, b"clay").await;
@@ -155,7 +164,9 @@ async fn attack_87_nor_do_they_in_a_shared_account_where_records_can_be_forged()
     stage.publish("echo", "after", "clay").await;
     assert_eq!(stage.result("echo", "after").await.outcome, Outcome::Succeeded);
     // Whoever reads them as an operator does is told, and not thrown out.
-    for args in [&["task", "ls"][..], &["task", "ls", "--results"], &["dead", "ls"], &["task", "get", "echo/k0"]] {
+    for args in
+        [&["task", "ls"][..], &["task", "ls", "--results"], &["dead", "ls"], &["task", "get", "echo/k0"]]
+    {
         let done = stage.run(args).await;
         assert!(done.code.is_some_and(|code| code < 70), "{args:?}: {:?} {}", done.code, done.stderr);
         assert!(!done.stderr.contains("panicked"), "{}", done.stderr);

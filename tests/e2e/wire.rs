@@ -25,11 +25,14 @@ impl Wire {
         let mut wire = Self { lines: BufReader::new(from), to };
         let info = wire.line().await?;
         let info: Value = serde_json::from_str(info.strip_prefix("INFO ").ok_or(&info)?).expect("it is JSON");
-        let mut connect = json!({ "verbose": false, "pedantic": false, "headers": true, "no_responders": true });
+        let mut connect =
+            json!({ "verbose": false, "pedantic": false, "headers": true, "no_responders": true });
         if let Some(seed) = seed {
             let key = KeyPair::from_seed(seed).expect("it is a seed");
-            let signature = key.sign(info["nonce"].as_str().unwrap_or_default().as_bytes()).expect("it can sign");
-            connect["sig"] = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature).into();
+            let signature =
+                key.sign(info["nonce"].as_str().unwrap_or_default().as_bytes()).expect("it can sign");
+            connect["sig"] =
+                base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, signature).into();
             match jwt {
                 Some(jwt) => connect["jwt"] = jwt.into(),
                 None => connect["nkey"] = key.public_key().into(),

@@ -13,7 +13,7 @@ use saggar_jetstream::{
 };
 use saggar_model::config::WorkerConfig;
 use saggar_model::{
-    Digest, Limits, PluginName, PluginRef, PluginVersion, QueueName, QueueSpec, Quota, TenantName,
+    Allowance, Digest, Limits, PluginName, PluginRef, PluginVersion, QueueName, QueueSpec, Quota, TenantName,
     TenantRecord, TenantSpec,
 };
 
@@ -182,6 +182,7 @@ pub(crate) fn record(tenant: &TenantName, of: u32, component: Digest, limits: Li
         name: tenant.clone(),
         weight: 1,
         quota: Quota { tasks: 10_000_000, bytes: share, results: share, dead: share, ..Quota::default() },
+        allowance: Allowance::default(),
         queues: [(queue_name(), queue)].into(),
         schedules: [].into(),
     };

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use saggar_jetstream::{Declared, Expected, Nats, Plugins, Tenants, TenantsError};
 use saggar_model::{
-    Digest, PluginName, PluginRef, PluginVersion, QueueName, QueueSpec, Quota, TenantName, TenantRecord,
-    TenantSpec, format_duration,
+    Allowance, Digest, PluginName, PluginRef, PluginVersion, QueueName, QueueSpec, Quota, TenantName,
+    TenantRecord, TenantSpec, format_duration,
 };
 use tokio::process::Command;
 
@@ -123,6 +123,7 @@ impl Workbench {
             name: self.tenant.clone(),
             weight: 1,
             quota: Quota::default(),
+            allowance: Allowance::default(),
             queues: [].into(),
             schedules: [].into(),
         };

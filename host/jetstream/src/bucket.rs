@@ -130,6 +130,16 @@ impl Bucket {
         Ok(entries)
     }
 
+    /// The keys, those that were removed a while ago among them as long as that is marked.
+    pub(crate) async fn keys(&self, doing: &'static str) -> Result<Vec<String>, RequestError> {
+        let subjects = self.nats.subjects(doing, &self.stream, &format!("{}>", self.prefix)).await?;
+        Ok(subjects
+            .keys()
+            .filter_map(|subject| subject.strip_prefix(&self.prefix))
+            .map(str::to_owned)
+            .collect())
+    }
+
     fn entry(&self, kept: Kept) -> Option<Entry> {
         let key = kept.subject.strip_prefix(&self.prefix)?.to_owned();
         let removed = kept.header(OPERATION).is_some_and(|operation| operation != "PUT");

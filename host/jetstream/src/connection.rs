@@ -218,8 +218,18 @@ impl Nats {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ADMIN_TIMEOUT);
         let (clock, is_tenants) = (Clock::default(), AtomicBool::new(false));
-        let shared =
-            Shared { client, relay, jetstream, address, version, clock, inbox, denials, is_tenants, connects };
+        let shared = Shared {
+            client,
+            relay,
+            jetstream,
+            address,
+            version,
+            clock,
+            inbox,
+            denials,
+            is_tenants,
+            connects,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

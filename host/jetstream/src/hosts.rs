@@ -131,6 +131,16 @@ impl Hosts {
         Ok(hosts)
     }
 
+    /// The names of all live hosts, in one answer; those that left some seconds ago may be among them.
+    ///
+    /// # Errors
+    /// NATS does not answer.
+    pub async fn names(&self) -> Result<Vec<String>, RequestError> {
+        let mut names = self.bucket.keys("looking for hosts").await?;
+        names.retain(|name| !name.starts_with('_'));
+        Ok(names)
+    }
+
     /// Joins under `info.name`, and keeps the record alive until [`Membership::leave`].
     ///
     /// A record of that name is watched for [`SILENCE`]; if nobody renews it, its host was killed, and this one

@@ -300,7 +300,7 @@ fn bounded(quota: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use saggar_model::TenantSpec;
+    use saggar_model::{Allowance, TenantSpec};
 
     use super::*;
 
@@ -312,6 +312,7 @@ mod tests {
             name: "acme".parse().unwrap(),
             weight: 1,
             quota: Quota { tasks: 10, bytes: 20 << 20, results: 1, dead: 30 << 20, ..Quota::default() },
+            allowance: Allowance::default(),
             queues: queues.iter().map(|name| (name.parse().unwrap(), queue.clone())).collect(),
             schedules: [].into(),
         };

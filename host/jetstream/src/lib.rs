@@ -53,6 +53,7 @@ mod server_binary;
 mod signatures;
 mod state;
 mod stores;
+mod subjects;
 mod survey;
 mod target;
 mod tasks;

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use saggar_model::{Losses, QueueName, Subjects, TenantName, TenantRecord};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::api::RequestError;
@@ -215,32 +214,10 @@ impl Nats {
 
     /// How many messages of a stream have such a subject.
     async fn count(&self, stream: &str, filter: &str) -> Result<u64, RequestError> {
-        #[derive(Deserialize)]
-        struct Info {
-            state: State,
-            #[serde(default)]
-            total: u64,
-        }
-        #[derive(Deserialize)]
-        struct State {
-            #[serde(default)]
-            subjects: Option<BTreeMap<String, u64>>,
-        }
-        let (mut seen, mut messages) = (0, 0);
-        loop {
-            let body = json!({ "subjects_filter": filter, "offset": seen });
-            match self.ask::<Info>(COUNTING, &format!("STREAM.INFO.{stream}"), &body).await {
-                Ok(Info { state, total }) => {
-                    let page = state.subjects.unwrap_or_default();
-                    seen += page.len() as u64;
-                    messages += page.values().sum::<u64>();
-                    if page.is_empty() || seen >= total {
-                        return Ok(messages);
-                    }
-                }
-                Err(error) if error.is_not_found() => return Ok(0),
-                Err(error) => return Err(error),
-            }
+        match self.subjects(COUNTING, stream, filter).await {
+            Ok(subjects) => Ok(subjects.values().sum()),
+            Err(error) if error.is_not_found() => Ok(0),
+            Err(error) => Err(error),
         }
     }
 }

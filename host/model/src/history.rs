@@ -111,6 +111,7 @@ impl History {
                 after.host_errors = 0;
                 after.losses = 0;
                 after.crashes = 0;
+                after.passage.iter_mut().for_each(|passage| passage.booked = false);
             }
         }
         after

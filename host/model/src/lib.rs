@@ -4,6 +4,7 @@
 //! what lets settlement, retries and limits be tested as tables, and every other crate agree on one meaning for
 //! each word.
 
+mod allowance;
 mod bill;
 mod book;
 mod canary;
@@ -59,6 +60,7 @@ mod timer;
 mod unique;
 mod whereabouts;
 
+pub use allowance::{Allowance, KeyLimits, NoRate, Rate, RateLimit};
 pub use bill::{Bill, is_charged};
 pub use book::{Book, Page, Ticket as BookTicket};
 pub use canary::Canary;

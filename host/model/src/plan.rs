@@ -71,6 +71,7 @@ fn values(record: &TenantRecord) -> BTreeMap<String, String> {
     let tenant = format!("tenant {}", record.spec.name);
     values.insert(format!("{tenant}: weight"), record.spec.weight.to_string());
     flatten(&mut values, &tenant, "quota", &as_json(&record.spec.quota));
+    flatten(&mut values, &tenant, "", &as_json(&record.spec.allowance));
     for (name, queue) in &record.spec.queues {
         let label = format!("queue {}/{name}", record.spec.name);
         flatten(&mut values, &label, "", &as_json(queue));
@@ -113,13 +114,14 @@ fn flatten(values: &mut BTreeMap<String, String>, label: &str, path: &str, value
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{QueueSpec, Quota, TenantSpec};
+    use crate::{Allowance, QueueSpec, Quota, TenantSpec};
 
     fn record() -> TenantRecord {
         let spec = TenantSpec {
             name: "acme".parse().unwrap(),
             weight: 1,
             quota: Quota::default(),
+            allowance: Allowance::default(),
             queues: [("hello".parse().unwrap(), QueueSpec::new("hello@1.0.0".parse().unwrap()))].into(),
             schedules: BTreeMap::new(),
         };

@@ -104,7 +104,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{QueueSpec, Quota, TenantSpec};
+    use crate::{Allowance, QueueSpec, Quota, TenantSpec};
 
     #[test]
     fn a_tenant_on_its_way_out_has_no_queue_to_take_from() {
@@ -113,6 +113,7 @@ mod tests {
             name: "acme".parse().unwrap(),
             weight: 1,
             quota: Quota::default(),
+            allowance: Allowance::default(),
             queues: [(queue.clone(), QueueSpec::new("p@1".parse().unwrap()))].into(),
             schedules: BTreeMap::new(),
         };

@@ -129,7 +129,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{Canary, Digest, QueueSpec, Quota, TenantSpec};
+    use crate::{Allowance, Canary, Digest, QueueSpec, Quota, TenantSpec};
 
     fn name() -> QueueName {
         "thumbnail".parse().unwrap()
@@ -149,6 +149,7 @@ mod tests {
             name: "acme".parse().unwrap(),
             weight: 1,
             quota: Quota::default(),
+            allowance: Allowance::default(),
             queues: [(name(), queue.clone())].into(),
             schedules: BTreeMap::new(),
         };

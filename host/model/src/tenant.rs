@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Canary, Digest, Grants, Limits, PluginRef, QueueName, Removal, RetryPolicy, Rollout, ScheduleName,
-    ScheduleSpec, TenantName,
+    Allowance, Canary, Digest, Grants, KeyLimits, Limits, PluginRef, QueueName, RateLimit, Removal,
+    RetryPolicy, Rollout, ScheduleName, ScheduleSpec, TenantName,
 };
 
 /// A tenant as its file describes it.
@@ -21,6 +21,9 @@ pub struct TenantSpec {
     /// What it may store.
     #[serde(default)]
     pub quota: Quota,
+    /// What it may start and spend.
+    #[serde(default, skip_serializing_if = "Allowance::is_unlimited")]
+    pub allowance: Allowance,
     /// Its queues, by name.
     #[serde(default)]
     pub queues: BTreeMap<QueueName, QueueSpec>,
@@ -89,6 +92,12 @@ pub struct QueueSpec {
     pub canary: Option<Canary>,
     /// Tasks at once, over all hosts.
     pub concurrency: u32,
+    /// How often its tasks may start, over all hosts; absent: as often as they can.
+    #[serde(flatten)]
+    pub rate: Option<RateLimit>,
+    /// What the tasks of one key may do, such as those of one customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyLimits>,
     /// Share of the tenant's time, against its other queues.
     pub weight: u32,
     /// How long a result is kept, in seconds.
@@ -133,6 +142,8 @@ impl QueueSpec {
             plugin,
             canary: None,
             concurrency: Self::CONCURRENCY_DEFAULT,
+            rate: None,
+            key: None,
             weight: 1,
             results_ttl: Self::RESULTS_TTL_DEFAULT.as_secs(),
             once: false,
@@ -192,6 +203,7 @@ mod tests {
                 name: "acme".parse().unwrap(),
                 weight: 2,
                 quota: Quota::default(),
+                allowance: Allowance::default(),
                 queues: [("thumbnail".parse().unwrap(), QueueSpec::new(plugin.clone()))].into(),
                 schedules: BTreeMap::new(),
             },

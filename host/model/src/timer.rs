@@ -32,6 +32,9 @@ pub struct Passage {
     pub due_ms: u64,
     /// When the task was published, in Unix milliseconds.
     pub published_ms: u64,
+    /// When it is due is its turn among the tasks of its key: its next start is counted already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub booked: bool,
 }
 
 impl Passage {
@@ -158,8 +161,22 @@ impl History {
             by: None,
             due_ms: ms(due),
             published_ms: before.map_or_else(|| ms(published), |before| before.published_ms),
+            booked: false,
         };
         Self { passage: Some(passage), ..self.clone() }
+    }
+
+    /// The same, with its next start counted for when the timer is due.
+    #[must_use]
+    pub fn booked(mut self) -> Self {
+        self.passage.iter_mut().for_each(|passage| passage.booked = true);
+        self
+    }
+
+    /// Whether the next start was counted beforehand.
+    #[must_use]
+    pub fn is_booked(&self) -> bool {
+        self.passage.as_ref().is_some_and(|passage| passage.booked)
     }
 
     /// The history of a task that was to go into a timer, found none, and goes on as the message that it was.

@@ -39,7 +39,14 @@ mod tests {
 
     #[test]
     fn who_does_not_is_nobody() {
-        for line in ["CONNECT {\"name\":\"s3creT\"}", "CONNECT {\"name\":\"s3c\"}", "CONNECT {}", "CONNECT x", "PING", "SUB > 1"] {
+        for line in [
+            "CONNECT {\"name\":\"s3creT\"}",
+            "CONNECT {\"name\":\"s3c\"}",
+            "CONNECT {}",
+            "CONNECT x",
+            "PING",
+            "SUB > 1",
+        ] {
             assert_eq!(introduced(line.as_bytes(), "s3cret", "n", false), None, "{line}");
         }
     }

@@ -177,10 +177,17 @@ mod tests {
 
     #[test]
     fn a_status_is_the_servers_only_in_an_inbox_and_without_an_acknowledgement() {
-        for line in ["HMSG saggar.x.task.q 1 16 16", "HMSG _INBOX.me.7 1 $JS.ACK.s.c.1 16 16", "HMSG _INBOX.mean 1 16 16"] {
+        for line in [
+            "HMSG saggar.x.task.q 1 16 16",
+            "HMSG _INBOX.me.7 1 $JS.ACK.s.c.1 16 16",
+            "HMSG _INBOX.mean 1 16 16",
+        ] {
             let stream = format!("{line}\r\nNATS/1.0 503\r\n\r\n\r\n");
             let out = String::from_utf8(filtered([stream.as_bytes()]).unwrap()).unwrap();
-            assert!(out.contains("\r\nNATS/1.0\r\nSaggar-Malformed: the headers hold the status `503`"), "{out}");
+            assert!(
+                out.contains("\r\nNATS/1.0\r\nSaggar-Malformed: the headers hold the status `503`"),
+                "{out}"
+            );
         }
     }
 
@@ -188,7 +195,8 @@ mod tests {
     fn what_was_put_right_is_announced_with_its_own_length_and_what_follows_it_stays() {
         let stream = [&message(b"NATS/1.0\r\nA: \r\rb\r\n\r\n", b"payload")[..], b"PING\r\n"].concat();
         let out = filtered([&stream[..]]).unwrap();
-        let block = "NATS/1.0\r\nA: b\r\nSaggar-Malformed: the value of header A holds a carriage return\r\n\r\n";
+        let block =
+            "NATS/1.0\r\nA: b\r\nSaggar-Malformed: the value of header A holds a carriage return\r\n\r\n";
         let (headers, total) = (block.len(), block.len() + "payload".len());
         let wanted = format!("HMSG a.b 1 $JS.ACK.x {headers} {total}\r\n{block}payload\r\nPING\r\n");
         assert_eq!(String::from_utf8(out).unwrap(), wanted);
@@ -210,7 +218,10 @@ mod tests {
 
     fn operation() -> impl Strategy<Value = Vec<u8>> {
         let bytes = |max| proptest::collection::vec(any::<u8>(), 0..max);
-        let token = proptest::collection::vec(any::<u8>().prop_filter("no blank", |byte| !b" \t\r\n".contains(byte)), 1..6);
+        let token = proptest::collection::vec(
+            any::<u8>().prop_filter("no blank", |byte| !b" \t\r\n".contains(byte)),
+            1..6,
+        );
         prop_oneof![
             Just(b"PING\r\n".to_vec()),
             (token.clone(), bytes(40)).prop_map(|(token, payload)| {

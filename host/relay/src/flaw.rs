@@ -51,7 +51,9 @@ impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoVersion => f.write_str("the headers do not begin with NATS/1.0"),
-            Self::Status(status) => write!(f, "the headers hold the status `{status}`, which only a server may give"),
+            Self::Status(status) => {
+                write!(f, "the headers hold the status `{status}`, which only a server may give")
+            }
             Self::NoColon(line) => write!(f, "the header line `{line}` holds no colon"),
             Self::Name(name) => write!(f, "`{name}` cannot be the name of a header"),
             Self::NotUtf8(name) => write!(f, "the value of header {name} is not UTF-8"),
@@ -63,7 +65,14 @@ impl fmt::Display for Flaw {
 
 /// Bytes of a stranger's as ASCII that can be printed, cut.
 fn shown(bytes: &[u8]) -> String {
-    bytes.trim_ascii().iter().copied().flat_map(std::ascii::escape_default).take(SHOWN_BYTES).map(char::from).collect()
+    bytes
+        .trim_ascii()
+        .iter()
+        .copied()
+        .flat_map(std::ascii::escape_default)
+        .take(SHOWN_BYTES)
+        .map(char::from)
+        .collect()
 }
 
 #[cfg(test)]

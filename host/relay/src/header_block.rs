@@ -129,7 +129,9 @@ fn is_name(name: &[u8]) -> bool {
 fn begins_with_white_space(line: &[u8]) -> bool {
     match line.first() {
         Some(first) if first.is_ascii() => char::from(*first).is_whitespace(),
-        Some(_) => line.utf8_chunks().next().is_some_and(|chunk| chunk.valid().starts_with(char::is_whitespace)),
+        Some(_) => {
+            line.utf8_chunks().next().is_some_and(|chunk| chunk.valid().starts_with(char::is_whitespace))
+        }
         None => false,
     }
 }
@@ -233,7 +235,9 @@ mod tests {
         }
         assert_eq!(
             right(b"NATS/1.0\r\nX-Bad: \xff\xfea\r\n b\r\r\n\r\n"),
-            format!("NATS/1.0\r\nX-Bad: \u{fffd}\u{fffd}a b\r\n{MALFORMED}: the value of header X-Bad is not UTF-8\r\n\r\n")
+            format!(
+                "NATS/1.0\r\nX-Bad: \u{fffd}\u{fffd}a b\r\n{MALFORMED}: the value of header X-Bad is not UTF-8\r\n\r\n"
+            )
         );
     }
 
@@ -241,7 +245,10 @@ mod tests {
     fn a_block_that_is_none_says_only_that() {
         for block in [&b""[..], b"\r\n", b"garbage", b"\xff\xff\xff", b"NATS/2.0\r\n\r\n"] {
             let right = right(block);
-            assert_eq!(right, format!("NATS/1.0\r\n{MALFORMED}: the headers do not begin with NATS/1.0\r\n\r\n"));
+            assert_eq!(
+                right,
+                format!("NATS/1.0\r\n{MALFORMED}: the headers do not begin with NATS/1.0\r\n\r\n")
+            );
         }
     }
 
@@ -249,12 +256,15 @@ mod tests {
     fn a_status_is_believed_only_where_the_server_speaks_and_of_nothing_that_was_stored() {
         let word = b"NATS/1.0 409 Consumer Deleted\r\nNats-Pending-Messages: 1\r\n\r\n";
         assert!(is_fine(word, true));
-        assert!(right(word).starts_with("NATS/1.0\r\nNats-Pending-Messages: 1\r\nSaggar-Malformed: the headers hold the status"));
+        assert!(right(word).starts_with(
+            "NATS/1.0\r\nNats-Pending-Messages: 1\r\nSaggar-Malformed: the headers hold the status"
+        ));
         let stored = b"NATS/1.0 503\r\nNats-Stream: S\r\nNats-Sequence: 7\r\n\r\n";
         assert!(!is_fine(stored, true));
         let right = String::from_utf8(put_right(stored, true, None)).unwrap();
         assert!(right.starts_with("NATS/1.0\r\nNats-Stream: S\r\nNats-Sequence: 7\r\nSaggar"), "{right}");
-        for none in ["NATS/1.0 99\r\n\r\n", "NATS/1.0 x\r\n\r\n", "NATS/1.0x\r\n\r\n", "NATS/1.0 012\r\n\r\n"] {
+        for none in ["NATS/1.0 99\r\n\r\n", "NATS/1.0 x\r\n\r\n", "NATS/1.0x\r\n\r\n", "NATS/1.0 012\r\n\r\n"]
+        {
             assert!(!is_fine(none.as_bytes(), true), "{none:?}");
         }
     }

@@ -41,9 +41,15 @@ mod tests {
             br#" {"version":"2.15.1","client_id":9007199254740993,"nonce":"n","tls_required":true,"connect_urls":["a:1","b:2"],"ldm":true}"#,
         )
         .unwrap();
-        assert_eq!((info.others, info.wants_tls, info.leaves), (vec!["a:1".to_owned(), "b:2".to_owned()], true, true));
+        assert_eq!(
+            (info.others, info.wants_tls, info.leaves),
+            (vec!["a:1".to_owned(), "b:2".to_owned()], true, true)
+        );
         let line = String::from_utf8(info.line).unwrap();
-        assert_eq!(line, "INFO {\"client_id\":9007199254740993,\"ldm\":true,\"nonce\":\"n\",\"version\":\"2.15.1\"}\r\n");
+        assert_eq!(
+            line,
+            "INFO {\"client_id\":9007199254740993,\"ldm\":true,\"nonce\":\"n\",\"version\":\"2.15.1\"}\r\n"
+        );
     }
 
     #[test]

@@ -72,7 +72,8 @@ impl Relay {
     /// # Errors
     /// An address of a server is none, or this machine has no port to listen on.
     pub async fn start(settings: Settings) -> Result<Self, AddressError> {
-        let servers = settings.servers.iter().map(|server| server.parse()).collect::<Result<Vec<Address>, _>>()?;
+        let servers =
+            settings.servers.iter().map(|server| server.parse()).collect::<Result<Vec<Address>, _>>()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(AddressError::no_port)?;
         let address = listener.local_addr().map_err(AddressError::no_port)?;
         let shared = Arc::new(Shared {

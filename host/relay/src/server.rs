@@ -48,7 +48,9 @@ impl FromStr for Address {
             "nats" => false,
             "tls" => true,
             other => {
-                return Err(AddressError(format!("invalid scheme for NATS server URL: {other}; use nats or tls")));
+                return Err(AddressError(format!(
+                    "invalid scheme for NATS server URL: {other}; use nats or tls"
+                )));
             }
         };
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
@@ -86,7 +88,8 @@ impl Server {
         stream.set_nodelay(true)?;
         let (line, rest) = read_line(&mut stream).await?;
         let info = line.strip_prefix(b"INFO ").and_then(Info::read);
-        let info = info.ok_or_else(|| io::Error::other("it is no NATS server: it does not begin with INFO"))?;
+        let info =
+            info.ok_or_else(|| io::Error::other("it is no NATS server: it does not begin with INFO"))?;
         let stream = if address.wants_tls || info.wants_tls {
             if !rest.is_empty() {
                 return Err(io::Error::other("it speaks before the handshake"));

@@ -26,7 +26,8 @@ impl TlsFiles {
     pub(crate) async fn handshake(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let files = self.clone();
-        let config = tokio::task::spawn_blocking(move || files.config()).await.map_err(io::Error::other)??;
+        let config =
+            tokio::task::spawn_blocking(move || files.config()).await.map_err(io::Error::other)??;
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 

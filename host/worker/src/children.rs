@@ -71,7 +71,7 @@ mod tests {
 
     use saggar_harness::{LocalServer, StartOptions, children};
     use saggar_jetstream::{Expected, Groups, Nats, Provisioner, Target, Tenants, Timers};
-    use saggar_model::{PluginRef, QueueSpec, TenantRecord, TenantSpec};
+    use saggar_model::{Allowance, PluginRef, QueueSpec, TenantRecord, TenantSpec};
 
     use super::*;
 
@@ -86,6 +86,7 @@ mod tests {
             name: tenant.clone(),
             weight: 1,
             quota: children::QUOTA,
+            allowance: Allowance::default(),
             queues,
             schedules: [].into(),
         };

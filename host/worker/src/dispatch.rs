@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
-use crate::scheduler::{Event, Grant, LaneId, Scheduler, TenantId, Terms, Work};
+use crate::scheduler::{Bounds, Event, Grant, LaneId, Scheduler, TenantId, Terms, Work};
 
 /// The slots of a grant come back in so many parts: soon enough for the next batch, and not each by itself.
 const PARTS: u32 = 4;
@@ -58,6 +58,8 @@ struct Slots {
     granted: u32,
     /// Dropped one by one so far.
     dropped: AtomicU32,
+    /// Those of them whose tasks did not start after all, and that were not told yet.
+    unused: AtomicU32,
     worked: Untold,
     dispatcher: Dispatcher,
 }
@@ -67,6 +69,7 @@ struct Slots {
 struct Untold {
     computed: AtomicU64,
     ready: AtomicU64,
+    fuel: AtomicU64,
 }
 
 /// The right to hold one task; dropped, it is free for another.
@@ -103,6 +106,13 @@ impl Slots {
     fn part(&self) -> u32 {
         (self.granted / PARTS).max(1)
     }
+
+    /// What is told when so many slots have come back, of which so many were dropped one by one.
+    fn settled(&self, slots: u32, dropped: u32) -> [Event; 2] {
+        let lane = self.lane;
+        let ran = dropped.saturating_sub(self.unused.swap(0, Ordering::Relaxed));
+        [Event::Computed { lane, work: self.worked.take() }, Event::Settled { lane, slots, ran }]
+    }
 }
 
 impl Untold {
@@ -110,13 +120,15 @@ impl Untold {
     fn add(&self, work: Work) -> bool {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.computed.fetch_add(nanos(work.computed), Ordering::Relaxed);
+        self.fuel.fetch_add(work.fuel, Ordering::Relaxed);
         let before = self.ready.fetch_add(nanos(work.ready), Ordering::Relaxed);
         before.saturating_add(nanos(work.ready)) >= nanos(WORTH_TELLING)
     }
 
     fn take(&self) -> Work {
         let take = |nanos: &AtomicU64| Duration::from_nanos(nanos.swap(0, Ordering::Relaxed));
-        Work { computed: take(&self.computed), ready: take(&self.ready) }
+        let fuel = self.fuel.swap(0, Ordering::Relaxed);
+        Work { computed: take(&self.computed), ready: take(&self.ready), fuel }
     }
 }
 
@@ -128,18 +140,19 @@ impl Slot {
             dispatcher.tell(Event::Computed { lane: *lane, work: worked.take() });
         }
     }
+
+    /// The task that is held does not start: whatever limits starts does not count it.
+    pub(crate) fn not_used(&self) {
+        self.0.unused.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Slots { lane, dispatcher, dropped, worked, .. } = &*self.0;
+        let Slots { dispatcher, dropped, .. } = &*self.0;
         let part = self.0.part();
         if (dropped.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(part) {
-            let lane = *lane;
-            dispatcher.tell_all([
-                Event::Computed { lane, work: worked.take() },
-                Event::Settled { lane, slots: part, ran: part },
-            ]);
+            dispatcher.tell_all(self.0.settled(part, part));
         }
     }
 }
@@ -149,11 +162,7 @@ impl Drop for Slots {
         let dropped = *self.dropped.get_mut();
         let told = dropped - dropped % self.part();
         if told < self.granted {
-            let lane = self.lane;
-            self.dispatcher.tell_all([
-                Event::Computed { lane, work: self.worked.take() },
-                Event::Settled { lane, slots: self.granted - told, ran: dropped - told },
-            ]);
+            self.dispatcher.tell_all(self.settled(self.granted - told, dropped - told));
         }
     }
 }
@@ -177,6 +186,26 @@ impl Dispatcher {
     pub(crate) fn open(&self, lane: LaneId, tenant: TenantId, terms: Terms) -> LaneHandle {
         self.tell(Event::Opened { lane, tenant, terms });
         LaneHandle { lane, tenant, dispatcher: self.clone() }
+    }
+
+    /// Other bounds for a tenant that has a lane.
+    pub(crate) fn bound_tenant(&self, tenant: TenantId, bounds: Bounds) {
+        self.tell(Event::TenantBounded { tenant, bounds });
+    }
+
+    /// Other bounds for a lane that is open.
+    pub(crate) fn bound_lane(&self, lane: LaneId, bounds: Bounds) {
+        self.tell(Event::LaneBounded { lane, bounds });
+    }
+
+    /// What is left of a tenant's budget of time on processors; nothing means without end.
+    pub(crate) fn set_budget(&self, tenant: TenantId, left: Option<Duration>) {
+        self.tell(Event::Budget { tenant, left });
+    }
+
+    /// What a tenant's guests have computed on this host.
+    pub(crate) fn computed(&self, tenant: TenantId) -> Duration {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner).scheduler.computed(tenant)
     }
 
     /// Waits for the memory of one more guest of a lane; nothing comes any more once the lane is closed.
@@ -216,6 +245,10 @@ impl Dispatcher {
         let mut given = Vec::new();
         while let Some(grant) = state.scheduler.next(now) {
             given.push(state.answer(grant));
+        }
+        // Whoever waits hears that no answer comes.
+        while let Some(lane) = state.scheduler.next_refused() {
+            state.permits.remove(&lane);
         }
         self.0.metrics.running.set(i64::from(state.scheduler.held()));
         let held_back = state.scheduler.wake_at().is_some();
@@ -266,6 +299,7 @@ impl Given {
                     lane,
                     granted: slots,
                     dropped: AtomicU32::new(0),
+                    unused: AtomicU32::new(0),
                     worked: Untold::default(),
                     dispatcher: dispatcher.clone(),
                 };
@@ -300,7 +334,8 @@ async fn ask_again(shared: Weak<Shared>) {
 
 impl LaneHandle {
     /// Waits for up to `wanted` slots and the memory to run that many tasks, of which one guest's is good for `ahead`;
-    /// at least one comes. `holding` says that a message waits for it already.
+    /// at least one comes. `holding` says that a message waits for it already: nothing comes if it would have to wait
+    /// for long, because of a limit.
     ///
     /// Dropping the future is safe: what was granted meanwhile goes back.
     pub(crate) async fn permits(&self, wanted: u32, ahead: u32, holding: bool) -> Option<Permits> {

@@ -24,6 +24,7 @@ use crate::dispatch::Dispatcher;
 use crate::finish;
 use crate::leader;
 use crate::lease::Leases;
+use crate::limits::{Budgets, Fleet, LogAllowances};
 use crate::metrics::Metrics;
 use crate::payload_requests;
 use crate::pump;
@@ -121,6 +122,10 @@ pub(crate) struct Shared {
     /// What it has to add to the tenants' accounts.
     pub(crate) books: Books,
     pub(crate) suspects: Suspects,
+    /// Who shares what tenants may start and spend.
+    pub(crate) fleet: Fleet,
+    pub(crate) logs: LogAllowances,
+    pub(crate) budgets: Budgets,
     pub(crate) cancelled: RecentlyCancelled,
     /// Tasks that run.
     pub(crate) units: TaskTracker,
@@ -219,6 +224,9 @@ impl Host {
             metrics: metrics.clone(),
             books: books.clone(),
             suspects: Suspects::new(),
+            fleet: Fleet::new(&nats, &options.name),
+            logs: LogAllowances::default(),
+            budgets: Budgets::default(),
             cancelled: RecentlyCancelled::default(),
             units: TaskTracker::new(),
             deaf_lanes: AtomicU32::new(0),
@@ -234,6 +242,8 @@ impl Host {
             cores: u32::try_from(cores).unwrap_or(u32::MAX),
         });
         let dispatcher = Dispatcher::start(scheduler, metrics.clone());
+        let (budgets, fleet, name) = (shared.budgets.clone(), shared.fleet.clone(), shared.name.clone());
+        let budgets = budgets.keep(nats.clone(), fleet, name, dispatcher.clone());
         let vault = Vault::open(options.secrets.clone()).await;
         let roster = Roster::new(shared.clone(), dispatcher, vault);
         let roster = tokio::spawn(roster.run(Tenants::new(&nats), shared.leaving.clone()));
@@ -254,6 +264,7 @@ impl Host {
         let background = vec![
             tokio::spawn(finish::follow(answers, shared.units.clone())),
             tokio::spawn(async move { leases.keep().await }),
+            tokio::spawn(budgets),
             tokio::spawn(task_requests::cancel(shared.clone())),
             tokio::spawn(task_requests::locate(shared.clone())),
             tokio::spawn(cancel::heed(shared.clone())),

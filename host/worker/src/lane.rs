@@ -22,7 +22,8 @@ use crate::dispatch::{LaneHandle, Permits};
 use crate::fetches::{self, Fetches};
 use crate::hearing::Hearing;
 use crate::host::Shared;
-use crate::metrics::{QueueMetrics, Side};
+use crate::limits::{KeyGate, LogAllowance};
+use crate::metrics::{Limit, QueueMetrics, Side};
 use crate::pace::Pace;
 use crate::retries::Retries;
 use crate::runner::{Program, Runner};
@@ -72,6 +73,7 @@ pub(crate) struct Lane {
     pub(crate) config: watch::Receiver<LaneConfig>,
     pub(crate) permits: LaneHandle,
     pub(crate) stop: CancellationToken,
+    pub(crate) keys: Arc<KeyGate>,
     /// Ends when the plugin, which nobody had signed, has been signed; absent while there is nothing to wait for.
     pub(crate) signature: Option<AbortOnDropHandle<()>>,
 }
@@ -86,6 +88,8 @@ pub(crate) struct OpenLane {
     pub(crate) metrics: QueueMetrics,
     pub(crate) pace: Pace,
     pub(crate) retries: Retries,
+    pub(crate) keys: Arc<KeyGate>,
+    pub(crate) logs: Arc<LogAllowance>,
     blocked: AtomicBool,
 }
 
@@ -213,11 +217,13 @@ impl Lane {
                         host: self.host.clone(),
                         subjects: Subjects::of(&tenant),
                         metrics: self.host.metrics.of_queue(&tenant, &queue),
+                        logs: self.host.logs.of(&tenant),
                         tenant,
                         queue,
                         source,
                         pace: Pace::default(),
                         retries: Retries::default(),
+                        keys: self.keys.clone(),
                         blocked: AtomicBool::new(false),
                     }));
                 }
@@ -339,7 +345,7 @@ impl Lane {
         let more = u32::try_from(fetches.waiting).unwrap_or(u32::MAX).min(FETCH_MAX);
         let wanted = more + u32::from(held.is_some());
         let ahead = lane.pace.ahead();
-        let mut asking = pin!(self.wait_for_permits(wanted, ahead, held.is_some()));
+        let mut asking = pin!(self.wait_for_permits(lane, wanted, ahead, held.is_some()));
         let permits = loop {
             tokio::select! {
                 biased;
@@ -412,12 +418,26 @@ impl Lane {
         }
     }
 
-    /// Permits; nothing if the lane was stopped and holds no task, or holds one for too long.
-    async fn wait_for_permits(&self, wanted: u32, ahead: u32, holding: bool) -> Option<Permits> {
+    /// Permits; nothing if the lane holds a task for too long, or holds none and was stopped or changed.
+    async fn wait_for_permits(
+        &self,
+        lane: &OpenLane,
+        wanted: u32,
+        ahead: u32,
+        holding: bool,
+    ) -> Option<Permits> {
         let permits = self.permits.permits(wanted, ahead, holding);
+        let mut config = self.config.clone();
         tokio::select! {
-            permits = permits => permits,
+            permits = permits => {
+                if permits.is_none() {
+                    lane.metrics.limited(Limit::Starts);
+                }
+                permits
+            }
             () = self.stop.cancelled(), if !holding => None,
+            // One that is at a limit may wait for a day.
+            _ = config.changed(), if !holding => None,
             () = self.host.leaving_now.cancelled() => None,
             () = tokio::time::sleep(HOLD), if holding => None,
         }

@@ -11,8 +11,10 @@ use saggar_model::{DELAY_MAX, DeadLetter, NAK_DELAY_MAX, Passage, Task, TimerNam
 
 use crate::lane::OpenLane;
 use crate::lease::Lease;
+use crate::metrics::Limit;
 use crate::recall::Past;
 use crate::settlement::{Ended, Unsettled, persist, remember};
+use crate::unit::Held;
 
 /// What is done about a message that was to go into a timer.
 pub(crate) enum Resumed {
@@ -43,6 +45,24 @@ impl Ended {
         if let Err(unsettled) = putting.await {
             held.report_unsettled(unsettled);
         }
+    }
+}
+
+/// Puts a task into a timer until it is its turn among the tasks of its key. It was not run, and nothing is counted.
+pub(crate) async fn wait_for_turn(held: Held, past: Past, after: Duration, booked: bool) {
+    held.not_started();
+    held.lane.metrics.limited(Limit::Key);
+    let (lane, lease) = (&held.lane, held.lease());
+    let (delivery, due) = (&lease.delivery, lane.host.nats.now() + after.min(DELAY_MAX));
+    let history = past.history.unrun(delivery.delivered(), &lane.host.name);
+    let history = history.put_off(delivery.stream_sequence(), &secret(), due, delivery.published());
+    let history = if booked { history.booked() } else { history };
+    let putting = async {
+        let past = remember(lane, &held.task, &past, history).await?;
+        into_timer(lane, lease, &held.task, &past).await
+    };
+    if let Err(unsettled) = putting.await {
+        held.report_unsettled(unsettled);
     }
 }
 

@@ -26,6 +26,7 @@ mod later;
 mod leader;
 mod lease;
 mod ledger;
+mod limits;
 mod mend;
 mod meter;
 mod metrics;

@@ -47,7 +47,7 @@ fn poll<F: Future>(
     let waited = alarm.silence(begun);
     let polled = future.poll(&mut Context::from_waker(waker));
     let computed = begun.elapsed();
-    (polled, Work { computed, ready: computed + waited })
+    (polled, Work { computed, ready: computed + waited, fuel: 0 })
 }
 
 /// Knows since when a future could go on.

@@ -41,6 +41,34 @@ struct DenialLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    tenant: String,
+    queue: String,
+    limit: &'static str,
+}
+
+/// A limit of a tenant's that made something wait, or cut it short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// A task could not start for a second or longer, and went back to its queue.
+    Starts,
+    /// A task was put off until its turn among the tasks of its key.
+    Key,
+    /// Log messages of an attempt were dropped.
+    Logs,
+}
+
+impl Limit {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starts => "starts",
+            Self::Key => "key",
+            Self::Logs => "logs",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct SuspectLabels {
     tenant: String,
     queue: String,
@@ -142,6 +170,7 @@ pub struct Metrics {
     retries_over_budget: Family<QueueLabels, Counter>,
     suspects: Family<SuspectLabels, Counter>,
     denials: Family<DenialLabels, Counter>,
+    limited: Family<LimitLabels, Counter>,
     canary: Family<CanaryLabels, Counter>,
     settled: Counter,
     cache: Family<CacheLabels, Counter>,
@@ -178,6 +207,7 @@ impl Metrics {
             retries_over_budget: Family::default(),
             suspects: Family::default(),
             denials: Family::default(),
+            limited: Family::default(),
             canary: Family::default(),
             settled: Counter::default(),
             cache: Family::default(),
@@ -222,6 +252,11 @@ impl Metrics {
             "denials",
             "Calls of guests that were denied, by the grant that would have allowed them",
             metrics.denials.clone(),
+        );
+        registry.register(
+            "limited",
+            "Tasks that were put off and attempts whose logs were cut, by the limit of their tenant",
+            metrics.limited.clone(),
         );
         registry.register(
             "canary_tasks",
@@ -313,6 +348,7 @@ impl Metrics {
         QueueMetrics(Arc::new(Handles {
             outcomes,
             suspects,
+            limited: self.limited.clone(),
             denials: self.denials.clone(),
             canary: self.canary.clone(),
             duration: self.duration.get_or_create_owned(&labels),
@@ -349,6 +385,7 @@ struct Handles {
     /// Most queues never have one, so that each is made when it is counted.
     denials: Family<DenialLabels, Counter>,
     /// For the same reason.
+    limited: Family<LimitLabels, Counter>,
     canary: Family<CanaryLabels, Counter>,
     labels: QueueLabels,
 }
@@ -391,6 +428,13 @@ impl QueueMetrics {
         let QueueLabels { tenant, queue } = self.0.labels.clone();
         let labels = DenialLabels { tenant, queue, grant: capability.as_str() };
         self.0.denials.get_or_create(&labels).inc();
+    }
+
+    /// A limit made something wait, or cut it short.
+    pub(crate) fn limited(&self, limit: Limit) {
+        let QueueLabels { tenant, queue } = self.0.labels.clone();
+        let labels = LimitLabels { tenant, queue, limit: limit.as_str() };
+        self.0.limited.get_or_create(&labels).inc();
     }
 
     /// A delivery said how many tasks wait behind it.

@@ -43,6 +43,11 @@ impl Pace {
         self.ran(duration.min(INSTANCE + FUEL * fuel));
     }
 
+    /// How long a task takes, if any has run.
+    pub(crate) fn mean(&self) -> Option<Duration> {
+        Some(self.mean.load(Ordering::Relaxed)).filter(|mean| *mean > 0).map(Duration::from_nanos)
+    }
+
     /// How many tasks can run one after another before the last has waited too long; 1 if nothing is known.
     pub(crate) fn ahead(&self) -> u32 {
         let wait = u64::try_from(WAIT.as_nanos()).unwrap_or(u64::MAX);

@@ -14,12 +14,16 @@
 //! whatever their tasks cost; and nobody who has nothing and could go waits for longer than [`AGED`] and a turn.
 
 mod account;
+mod allowance;
+mod bucket;
 mod choice;
 mod cost;
 mod event;
 #[cfg(test)]
 mod fleet;
 mod ledger;
+#[cfg(test)]
+mod limits;
 #[cfg(test)]
 mod model;
 mod share;
@@ -33,9 +37,11 @@ mod tests;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-pub use self::event::{Capacity, Event, Grant, LaneId, TenantId, Terms, Work};
+pub use self::bucket::Bucket;
+pub use self::event::{Bounds, Capacity, Event, Flow, Grant, LaneId, TenantId, Terms, Work};
 
 use self::account::{Holding, Lane, Tenant};
+use self::allowance::{Parked, Refused};
 use self::ledger::Ledger;
 
 /// How long free slots may be held back so that a lane fetches several tasks in one request instead of one each.
@@ -95,6 +101,9 @@ pub struct Scheduler {
     /// Turns since one was given for having waited long.
     since_aged: u32,
     stuck: VecDeque<LaneId>,
+    /// Those at limits, by when they are looked at again.
+    parked: BTreeSet<(Instant, Parked)>,
+    refused: Refused,
     /// Since when somebody sees slots that are too few for a batch.
     held_back_since: Option<Instant>,
     /// Whether somebody waits for the processors.
@@ -122,6 +131,8 @@ impl Scheduler {
             line: VecDeque::new(),
             since_aged: AGED_TURNS,
             stuck: VecDeque::new(),
+            parked: BTreeSet::new(),
+            refused: Refused::new(),
             held_back_since: None,
             is_busy: false,
             charged_until: None,
@@ -133,8 +144,12 @@ impl Scheduler {
     pub fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Opened { lane, tenant, terms } => self.open(lane, tenant, terms),
+            Event::TenantBounded { tenant, bounds } => self.bound(Parked::Tenant(tenant), bounds, now),
+            Event::LaneBounded { lane, bounds } => self.bound(Parked::Lane(lane), bounds, now),
+            Event::Budget { tenant, left } => self.set_budget(tenant, left),
             Event::Closed { lane } => {
                 self.leave(lane);
+                self.unpark(Parked::Lane(lane));
                 self.stuck.retain(|waiting| *waiting != lane);
                 self.change(lane, |known| (known.is_open, known.wanted) = (false, 0));
                 self.forget_if_gone(lane);
@@ -148,13 +163,20 @@ impl Scheduler {
                 self.change(lane, |known| {
                     (known.wanted, known.ahead, known.holding) = (wanted, ahead.max(1), holding);
                 });
-                if wanted > 0 { self.enter(lane, now) } else { self.leave(lane) }
+                if wanted > 0 {
+                    self.enter(lane, now)
+                } else {
+                    self.leave(lane)
+                }
+                self.refuse_if_held(lane, now);
             }
             Event::Stuck { lane } => self.stuck.push_back(lane),
             Event::Settled { lane, slots, ran } => {
                 self.free.slots += slots;
+                let before = self.lanes.get(&lane).map_or(0, |known| known.out.slots);
                 self.change(lane, |known| known.out.slots = known.out.slots.saturating_sub(slots));
                 self.settle(lane, slots, ran);
+                self.end_some(lane, slots, before, ran, now);
                 self.forget_if_gone(lane);
             }
             Event::Computed { lane, work } => {
@@ -162,6 +184,7 @@ impl Scheduler {
                     known.cost.worked(work);
                     let computed = i64::try_from(work.computed.as_nanos()).unwrap_or(i64::MAX);
                     self.charge(lane, computed / i64::from(self.capacity.cores));
+                    self.spend(lane, work.fuel, work.computed, now);
                 }
             }
             Event::Ended { lane, memory } => {
@@ -200,6 +223,7 @@ impl Scheduler {
         owner.lanes.close(lane);
         owner.known -= 1;
         if owner.known == 0 {
+            self.unpark(Parked::Tenant(tenant));
             self.tenants.remove(&tenant);
             self.turns.close(tenant);
         }
@@ -208,7 +232,7 @@ impl Scheduler {
     /// Changes a lane, and its tenant with it.
     fn change(&mut self, lane: LaneId, change: impl FnOnce(&mut Lane)) {
         let Some(known) = self.lanes.get_mut(&lane) else { return };
-        let (before, load, waited) = (known.out, known.load(), known.wanted > 0);
+        let (before, load, waited) = (known.out, known.load(), known.is_waiting());
         change(known);
         self.load = (self.load - load + known.load()).max(0.0);
         if known.out == Holding::default() {
@@ -219,11 +243,24 @@ impl Scheduler {
         let Some(owner) = self.tenants.get_mut(&known.tenant) else { return };
         let was_active = owner.is_active();
         owner.out.slots = owner.out.slots - before.slots + known.out.slots;
-        owner.waiting = owner.waiting - u32::from(waited) + u32::from(known.wanted > 0);
+        owner.waiting = owner.waiting - u32::from(waited) + u32::from(known.is_waiting());
         owner.lanes.holds(lane, known.out.slots > 0);
         self.turns.holds(known.tenant, owner.out.slots > 0);
-        let weight = u64::from(owner.weight);
-        match (was_active, owner.is_active()) {
+        let (weight, is_active) = (u64::from(owner.weight), owner.is_active());
+        self.weigh(weight, was_active, is_active);
+    }
+
+    /// Changes what a tenant is to others.
+    fn change_tenant(&mut self, tenant: TenantId, change: impl FnOnce(&mut Tenant)) {
+        let Some(owner) = self.tenants.get_mut(&tenant) else { return };
+        let was_active = owner.is_active();
+        change(owner);
+        let (weight, is_active) = (u64::from(owner.weight), owner.is_active());
+        self.weigh(weight, was_active, is_active);
+    }
+
+    fn weigh(&mut self, weight: u64, was_active: bool, is_active: bool) {
+        match (was_active, is_active) {
             (false, true) => self.active_weight += weight,
             (true, false) => self.active_weight -= weight,
             (true, true) | (false, false) => {}
@@ -236,9 +273,13 @@ impl Scheduler {
             known.since = Some(now);
             self.line.push_back((now, lane));
         }
-        if let Some(owner) = self.tenants.get_mut(&known.tenant) {
+        if let Some(owner) = self.tenants.get_mut(&known.tenant)
+            && known.parked.is_none()
+        {
             owner.lanes.wait(lane);
-            self.turns.wait(known.tenant);
+            if owner.parked.is_none() {
+                self.turns.wait(known.tenant);
+            }
         }
     }
 
@@ -304,6 +345,7 @@ impl Scheduler {
     /// The next grant at `now`; call until there is none.
     pub fn next(&mut self, now: Instant) -> Option<Grant> {
         self.charge_holders(now);
+        self.unpark_due(now);
         // Their tasks were taken from others already, and their slots can serve nobody else before they run.
         if let Some(grant) = self.next_stuck() {
             return Some(grant);
@@ -314,11 +356,11 @@ impl Scheduler {
             return None;
         }
         let (lane, slots, guests) = self.next_aged(now).or_else(|| self.next_in_turn(now))?;
-        Some(self.grant(lane, slots, guests))
+        Some(self.grant(lane, slots, guests, now))
     }
 
     /// Gives a lane its turn.
-    fn grant(&mut self, lane: LaneId, slots: u32, guests: u32) -> Grant {
+    fn grant(&mut self, lane: LaneId, slots: u32, guests: u32, now: Instant) -> Grant {
         if let Some(known) = self.lanes.get(&lane) {
             if !known.is_short() {
                 self.held_back_since = None;
@@ -334,6 +376,7 @@ impl Scheduler {
                 known.expected += expected;
             });
             self.charge(lane, expected / i64::from(self.capacity.cores));
+            self.start_some(lane, slots, now);
         }
         self.give(lane, slots, guests)
     }
@@ -351,13 +394,26 @@ impl Scheduler {
         Grant { lane, slots, guests, memory }
     }
 
-    /// When [`Self::next`] should be asked again although nothing happened: slots are held back for a batch, or it takes
-    /// a while to see how busy the processors are.
+    /// The next lane whose message has to wait for its limits, so that it goes back for another host to have. What it
+    /// wanted is forgotten.
+    pub fn next_refused(&mut self) -> Option<LaneId> {
+        self.refused.pop_front()
+    }
+
+    /// What a tenant's guests have computed on this host since its first lane was opened.
+    #[must_use]
+    pub fn computed(&self, tenant: TenantId) -> Duration {
+        self.tenants.get(&tenant).map_or(Duration::ZERO, |owner| owner.computed)
+    }
+
+    /// When [`Self::next`] should be asked again although nothing happened: slots are held back for a batch, it takes a
+    /// while to see how busy the processors are, or somebody's limit lets it go on.
     #[must_use]
     pub fn wake_at(&self) -> Option<Instant> {
         let lingered = self.held_back_since.map(|since| since + LINGER);
         let looked = self.charged_until.filter(|_| self.is_busy).map(|until| until + CHARGE);
-        lingered.into_iter().chain(looked).min()
+        let allowed = self.parked.first().map(|(until, _)| *until);
+        [lingered, looked, allowed].into_iter().flatten().min()
     }
 
     /// Slots that are taken.

@@ -147,7 +147,7 @@ mod tests {
 
     use saggar_harness::{LocalServer, StartOptions, stores};
     use saggar_jetstream::{Expected, Nats, Provisioner, Stores, Target, Tenants};
-    use saggar_model::{TenantName, TenantRecord, TenantSpec};
+    use saggar_model::{Allowance, TenantName, TenantRecord, TenantSpec};
 
     use super::*;
 
@@ -156,8 +156,14 @@ mod tests {
         let server = LocalServer::start(StartOptions::default()).await.expect("a nats-server starts");
         let nats = Nats::connect(&Target::at(&server.url()), "test").await.expect("it answers");
         let (tenant, quota): (TenantName, _) = ("acme".parse().unwrap(), stores::QUOTA);
-        let spec =
-            TenantSpec { name: tenant.clone(), weight: 1, quota, queues: [].into(), schedules: [].into() };
+        let spec = TenantSpec {
+            name: tenant.clone(),
+            weight: 1,
+            quota,
+            allowance: Allowance::default(),
+            queues: [].into(),
+            schedules: [].into(),
+        };
         let record = TenantRecord::new(spec, [].into());
         Provisioner::new(&nats, 1).ensure_common().await.unwrap();
         Tenants::new(&nats).put(&record, Expected::Absent).await.unwrap();

@@ -20,10 +20,12 @@ use crate::intake::{read, runnable};
 use crate::lane::OpenLane;
 use crate::later::{self, Resumed};
 use crate::lease::{Lease, LeaseGuard};
+use crate::limits::{KeyHold, KeyTurn, Turn as TurnOfKey};
 use crate::meter::{Ran, metered};
 use crate::metrics::SuspectFate;
 use crate::recall::{self, Past, Recalled};
 use crate::runner::Runner;
+use crate::scheduler::Work;
 use crate::settlement::{self, Ended, Unsettled};
 use crate::suspects::Turn;
 use crate::watcher::Watcher;
@@ -35,6 +37,8 @@ pub(crate) struct Held {
     pub(crate) task: Arc<Task>,
     guard: LeaseGuard,
     slot: Slot,
+    /// Its place among the tasks of its key, if it has one.
+    key: Option<KeyHold>,
     /// Of a suspect. It is the only one until it is acquitted or settled: the host can be lost until then.
     turn: Option<Turn>,
     /// A host that leaves waits for it.
@@ -48,6 +52,11 @@ impl Held {
 
     pub(crate) fn reference(&self) -> TaskRef {
         TaskRef { queue: self.task.queue.clone(), id: self.task.id.clone() }
+    }
+
+    /// It does not start here and now.
+    pub(crate) fn not_started(&self) {
+        self.slot.not_used();
     }
 
     pub(crate) fn sequence(&self) -> u64 {
@@ -72,7 +81,8 @@ async fn live_on(lane: Arc<OpenLane>, runner: Arc<Runner>, delivery: Delivery, s
     let counted = lane.host.units.token();
     let (task, invalid, recalled) = meet(&lane, &guard.lease, runner.spec.once).await;
     let runner = runner.of(&task);
-    let held = Held { lane, runner, task: Arc::new(task), guard, slot, turn: None, _counted: counted };
+    let held =
+        Held { lane, runner, task: Arc::new(task), guard, slot, key: None, turn: None, _counted: counted };
     let (lane, lease, task) = (&held.lane, held.lease(), &*held.task);
     let done = match recalled {
         Ok(Recalled::Open(past)) => return begin(held, past, invalid).await,
@@ -111,7 +121,17 @@ async fn meet(
     }
 }
 
-async fn begin(held: Held, past: Past, invalid: Option<Invalid>) {
+async fn begin(mut held: Held, past: Past, invalid: Option<Invalid>) {
+    if held.runner.spec.key.is_some() && invalid.is_none() {
+        // Boxed, since few queues have keys.
+        match Box::pin(turn_of_key(&held, &past)).await {
+            Some(KeyTurn::Now(hold)) => held.key = Some(hold),
+            Some(KeyTurn::Later { after, booked }) => {
+                return Box::pin(later::wait_for_turn(held, past, after, booked)).await;
+            }
+            None => {}
+        }
+    }
     match past.history.suspicion() {
         Suspicion::Clear => run_and_settle(held, past, invalid).await,
         // Boxed, since it is rare and all tasks would keep room for it.
@@ -121,6 +141,24 @@ async fn begin(held: Held, past: Past, invalid: Option<Invalid>) {
             run_and_settle(held, past, invalid).await;
         }
     }
+}
+
+/// When a task may start beside others of its key; nothing if it has none.
+async fn turn_of_key(held: &Held, past: &Past) -> Option<KeyTurn> {
+    let Held { lane, runner, .. } = held;
+    let limits = runner.spec.key.as_ref()?;
+    let mut headers = held.lease().delivery.headers();
+    let (_, key) =
+        headers.find(|(name, key)| name.eq_ignore_ascii_case(&limits.header) && !key.is_empty())?;
+    let turn = TurnOfKey {
+        key,
+        limits,
+        hosts: lane.host.fleet.count(),
+        booked: past.history.is_booked(),
+        takes: lane.pace.mean(),
+        places: runner.spec.concurrency,
+    };
+    Some(lane.keys.turn(turn).await)
 }
 
 /// Runs a task that hosts were lost with, unless another one runs here. That it does is written down before: should
@@ -225,6 +263,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
                     ran
                 }
             };
+            held.slot.worked(Work { fuel: usage.fuel, ..Work::default() });
             // Done at the first poll, it never waited for anything.
             if polls == 1 {
                 lane.pace.computed(usage.duration, usage.fuel);

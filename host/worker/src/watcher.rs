@@ -3,7 +3,7 @@
 //! A guest must not wait for a network, so that events pass through a bounded channel; when it is full they are
 //! dropped, as everything is that nobody waits for.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::children::TaskChildren;
 use crate::lane::OpenLane;
 use crate::lease::Lease;
+use crate::metrics::Limit;
 use crate::recall::ticket;
 use crate::stores::{TaskCheckpoint, TenantBlobs, TenantKv};
 
@@ -73,6 +74,8 @@ pub(crate) struct Watcher {
     granted: Arc<Granted>,
     /// The requests of the attempt. Most have none.
     outbound: OnceLock<Outbound>,
+    /// Messages were dropped.
+    dropped: AtomicBool,
     /// A bit for each capability that was denied.
     denied: AtomicU8,
 }
@@ -86,12 +89,32 @@ impl Watcher {
         granted: Arc<Granted>,
     ) -> Arc<Self> {
         let (task, outbound, denied) = (task.id.clone(), OnceLock::new(), AtomicU8::new(0));
-        Arc::new(Self { lane, lease, task, attempt, granted, outbound, denied })
+        Arc::new(Self {
+            lane,
+            lease,
+            task,
+            attempt,
+            granted,
+            outbound,
+            dropped: AtomicBool::new(false),
+            denied,
+        })
     }
 
     fn publish(&self, kind: EventKind, body: Value) {
         let OpenLane { host, tenant, queue, .. } = &*self.lane;
         host.feed.send(tenant, queue, &self.task, kind, body);
+    }
+}
+
+impl Watcher {
+    fn publish_log(&self, source: &str, level: &str, context: &str, message: &str) {
+        self.publish(
+            EventKind::Log,
+            json!({
+                "attempt": self.attempt, "source": source, "level": level, "context": context, "message": message,
+            }),
+        );
     }
 }
 
@@ -111,12 +134,17 @@ impl Services for Watcher {
             LogSource::Stderr => ("stderr", "info"),
         };
         let LogLine { context, message, .. } = line;
-        self.publish(
-            EventKind::Log,
-            json!({
-                "attempt": self.attempt, "source": source, "level": level, "context": context, "message": message,
-            }),
-        );
+        if self.lane.logs.passes(message.len() + context.len()) {
+            self.publish_log(source, level, context, message);
+        } else if !self.dropped.swap(true, Ordering::Relaxed) {
+            self.lane.metrics.limited(Limit::Logs);
+            self.publish_log(
+                "log",
+                "warn",
+                "saggar",
+                "messages are dropped from here on: logs_per_minute is used up",
+            );
+        }
     }
 
     fn cancelled(&self) -> bool {

@@ -1,12 +1,10 @@
 //! Removing content that no object has: what is left where a host was lost over an upload, or over the removal of an
 //! object.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
 use saggar_model::StoreError;
-use serde::Deserialize;
-use serde_json::json;
 
 use super::Blobs;
 
@@ -16,17 +14,6 @@ pub(super) const LEFT_AFTER: Duration = Duration::from_hours(2);
 
 /// How long one sweep may take. It is nobody's wait.
 const SWEEP_MAX: Duration = Duration::from_mins(2);
-
-#[derive(Deserialize)]
-struct Info {
-    state: State,
-}
-
-#[derive(Deserialize)]
-struct State {
-    #[serde(default)]
-    subjects: HashMap<String, u64>,
-}
 
 impl Blobs {
     /// Looks for what is left behind, unless it was looked for a short while ago. Nobody waits for it.
@@ -60,9 +47,8 @@ impl Blobs {
         let (nats, stream) = (self.stores.nats(), self.stream());
         let prefix = self.chunks("");
         // Content first: what becomes an object while we look is then known as one.
-        let body = json!({ "subjects_filter": format!("{prefix}>") });
-        let info = match nats.ask::<Info>(DOING, &format!("STREAM.INFO.{stream}"), &body).await {
-            Ok(info) => info,
+        let subjects = match nats.subjects(DOING, &stream, &format!("{prefix}>")).await {
+            Ok(subjects) => subjects,
             Err(error) if error.is_not_found() => return Ok(0),
             Err(error) => return Err(self.failed(error)),
         };
@@ -74,7 +60,7 @@ impl Blobs {
             after = next;
         }
         let mut removed = 0;
-        for subject in info.state.subjects.keys() {
+        for subject in subjects.keys() {
             let Some(nuid) = subject.strip_prefix(&prefix).filter(|nuid| !owned.contains(*nuid)) else {
                 continue;
             };

@@ -1,7 +1,7 @@
 //! The client library behind the relay: what it hears, from servers that are not kind.
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Message, Subscriber};
@@ -67,7 +67,9 @@ async fn play(
     while let Ok((stream, _)) = listener.accept().await {
         connections.fetch_add(1, Ordering::Relaxed);
         let (from, mut to) = stream.into_split();
-        to.write_all(b"INFO {\"version\":\"2.15.1\",\"headers\":true,\"max_payload\":1048576}\r\n").await.unwrap();
+        to.write_all(b"INFO {\"version\":\"2.15.1\",\"headers\":true,\"max_payload\":1048576}\r\n")
+            .await
+            .unwrap();
         let mut lines = BufReader::new(from).lines();
         let mut is_heard = false;
         loop {
@@ -92,7 +94,19 @@ fn message(subject: &[u8], headers: &[u8], payload: &[u8]) -> Vec<u8> {
 
 /// Parts of headers, of which odd blocks are made more often than of any bytes.
 fn block() -> impl Strategy<Value = Vec<u8>> {
-    let odd = vec!["NATS/1.0", "\r\n", "\r", "\n", "\t", ": ", "X-Name", " 503 Gone", "\u{a0}", "\u{2028}ä", "\u{85}"];
+    let odd = vec![
+        "NATS/1.0",
+        "\r\n",
+        "\r",
+        "\n",
+        "\t",
+        ": ",
+        "X-Name",
+        " 503 Gone",
+        "\u{a0}",
+        "\u{2028}ä",
+        "\u{85}",
+    ];
     let part = prop_oneof![
         4 => proptest::sample::select(odd).prop_map(|part| part.as_bytes().to_vec()),
         1 => proptest::collection::vec(any::<u8>(), 0..4),
@@ -104,7 +118,8 @@ fn block() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn token() -> impl Strategy<Value = Vec<u8>> {
-    let visible = any::<u8>().prop_filter("the server takes them apart there", |byte| !b" \t\r\n".contains(byte));
+    let visible =
+        any::<u8>().prop_filter("the server takes them apart there", |byte| !b" \t\r\n".contains(byte));
     prop_oneof![Just("\u{a0}\u{b}".as_bytes().to_vec()), proptest::collection::vec(visible, 1..8)]
 }
 
@@ -117,7 +132,8 @@ fn whatever_stands_in_headers_and_subjects_the_library_hears_every_message() {
     let tried = runner.run(&odd, |messages| {
         runtime.block_on(async {
             let mut puppet = puppet.lock().await;
-            let words = messages.iter().map(|(token, block)| message(&[b"a.", &token[..]].concat(), block, b"clay"));
+            let words =
+                messages.iter().map(|(token, block)| message(&[b"a.", &token[..]].concat(), block, b"clay"));
             puppet.words.send(words.collect::<Vec<_>>().concat()).unwrap();
             for (token, block) in &messages {
                 let heard = puppet.next().await;
@@ -177,7 +193,8 @@ async fn who_does_not_know_the_secret_hears_nothing_and_says_nothing() {
     for _ in 0..4 {
         silent.push(TcpStream::connect(relay.address()).await.unwrap());
     }
-    let client = ConnectOptions::new().name(relay.secret()).connect(relay.address().to_string()).await.unwrap();
+    let client =
+        ConnectOptions::new().name(relay.secret()).connect(relay.address().to_string()).await.unwrap();
     client.flush().await.unwrap();
 }
 
@@ -225,7 +242,8 @@ async fn what_a_client_says_before_it_ends_arrives() {
     let heard = listener.subscribe("last").await.unwrap();
     listener.flush().await.unwrap();
     world.nats.flush(PATIENCE).await.unwrap();
-    let client = ConnectOptions::new().name(relay.secret()).connect(relay.address().to_string()).await.unwrap();
+    let client =
+        ConnectOptions::new().name(relay.secret()).connect(relay.address().to_string()).await.unwrap();
     for _ in 0..WORDS {
         client.publish("last", vec![b'x'; 500].into()).await.unwrap();
     }

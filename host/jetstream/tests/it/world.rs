@@ -9,8 +9,8 @@ use saggar_jetstream::{
     Tasks,
 };
 use saggar_model::{
-    Ending, Failure, Outcome, Output, QueueName, QueueSpec, Quota, Receipt, TaskId, TaskRef, TaskResult,
-    TenantName, TenantRecord, TenantSpec,
+    Allowance, Ending, Failure, Outcome, Output, QueueName, QueueSpec, Quota, Receipt, TaskId, TaskRef,
+    TaskResult, TenantName, TenantRecord, TenantSpec,
 };
 
 /// Longer than anything here takes, shorter than anybody's patience.
@@ -110,6 +110,7 @@ pub fn record(queues: &[(&str, u32)]) -> TenantRecord {
             blobs: 4 << 20,
             checkpoints: 2 << 20,
         },
+        allowance: Allowance::default(),
         queues: queues
             .iter()
             .map(|(name, concurrency)| (name.parse().unwrap(), queue(*concurrency)))

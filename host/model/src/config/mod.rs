@@ -1,5 +1,6 @@
 //! Files in TOML, read so that every mistake is reported at once, with its line and the key it is about.
 
+mod allowance;
 mod case;
 mod grants;
 mod host;

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::{
-    Canary, Ceilings, Consequence, Limits, Outcome, PluginRef, PluginVersion, QueueName, QueueSpec, Quota,
-    RetryPolicy, TenantSpec, format_bytes,
+    Allowance, Canary, Ceilings, Consequence, Limits, Outcome, PluginRef, PluginVersion, QueueName,
+    QueueSpec, Quota, RetryPolicy, TenantSpec, format_bytes,
 };
 
+use super::allowance::{read_concurrency, read_key, read_rate, read_spending};
 use super::grants::read_grants;
 use super::problem::Problems;
 use super::reader::{Document, Section};
@@ -44,7 +45,9 @@ pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<Tenan
     let mut tenant = root.section("tenant");
     let name = tenant.required::<Parsed<_>>("name");
     let weight = tenant.within("weight", 1, 1, QueueSpec::WEIGHT_MAX);
-    let quota = read_quota(tenant.section("quota"));
+    let (quota, spending) = read_quota(tenant.section("quota"));
+    let concurrency = read_concurrency(&mut tenant);
+    let allowance = Allowance { concurrency, rate: read_rate(&mut tenant), ..spending };
     tenant.finish();
     let sections = root.sections("queue");
     let names = sections.iter().filter_map(|queue| queue.peek("name")).map(|Parsed(name)| name);
@@ -60,7 +63,7 @@ pub fn parse_tenant(file: &str, text: &str, ceilings: &Ceilings) -> Result<Tenan
     }
     let schedules = read_schedules(&mut root, &around.names);
     root.finish();
-    let spec = name.map(|Parsed(name)| TenantSpec { name, weight, quota, queues, schedules });
+    let spec = name.map(|Parsed(name)| TenantSpec { name, weight, quota, allowance, queues, schedules });
     document.finish(spec.map(|spec| TenantFile { spec, file: file.to_owned(), plugins }))
 }
 
@@ -72,7 +75,7 @@ struct Around<'a> {
     names: BTreeSet<QueueName>,
 }
 
-fn read_quota(mut section: Section) -> Quota {
+fn read_quota(mut section: Section) -> (Quota, Allowance) {
     let default = Quota::default();
     let mut size = |key, default, least| {
         let Bytes(bytes) = section.or(key, Bytes(default));
@@ -92,8 +95,9 @@ fn read_quota(mut section: Section) -> Quota {
     if tasks == 0 || i64::try_from(tasks).is_err() {
         section.problem("tasks", "must be from 1 to 2^63 - 1");
     }
+    let spending = read_spending(&mut section);
     section.finish();
-    Quota { tasks, bytes, results, dead, kv, blobs, checkpoints, payloads }
+    (Quota { tasks, bytes, results, dead, kv, blobs, checkpoints, payloads }, spending)
 }
 
 fn read_queue(mut section: Section, around: &Around, queues: &mut BTreeMap<QueueName, QueueSpec>) {
@@ -102,6 +106,8 @@ fn read_queue(mut section: Section, around: &Around, queues: &mut BTreeMap<Queue
     let canary = section.optional_section("canary").map(|canary| read_canary(canary, plugin.as_ref()));
     let concurrency =
         section.within("concurrency", QueueSpec::CONCURRENCY_DEFAULT, 1, QueueSpec::CONCURRENCY_MAX);
+    let rate = read_rate(&mut section);
+    let key = section.optional_section("key").and_then(read_key);
     let weight = section.within("weight", 1, 1, QueueSpec::WEIGHT_MAX);
     let results_ttl = section.or("results_ttl", QueueSpec::RESULTS_TTL_DEFAULT);
     if results_ttl < QueueSpec::RESULTS_TTL_MIN {
@@ -138,6 +144,8 @@ fn read_queue(mut section: Section, around: &Around, queues: &mut BTreeMap<Queue
             plugin,
             canary: canary.flatten(),
             concurrency,
+            rate,
+            key,
             weight,
             results_ttl,
             once,

@@ -6,18 +6,21 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::{
-    Canary, Grants, HttpGrant, Limits, QueueName, QueueSpec, Quota, RetryPolicy, ScheduleName, ScheduleSpec,
-    SecretGrant, TenantSpec,
+    Allowance, Canary, Grants, HttpGrant, KeyLimits, Limits, QueueName, QueueSpec, Quota, RateLimit,
+    RetryPolicy, ScheduleName, ScheduleSpec, SecretGrant, TenantSpec,
 };
 
 /// The file of a tenant.
 #[must_use]
 pub fn write_tenant(spec: &TenantSpec) -> String {
-    let TenantSpec { name, weight, quota, queues, schedules } = spec;
+    let TenantSpec { name, weight, quota, allowance, queues, schedules } = spec;
     let mut keys = Keys::default();
     keys.always("name", text(name));
     keys.unless(1, "weight", *weight, number);
-    keys.table("quota", quota_keys(quota));
+    let Allowance { concurrency, rate, .. } = allowance;
+    keys.some("concurrency", *concurrency, number);
+    keys.rate(rate.as_ref());
+    keys.table("quota", quota_keys(quota, allowance));
     let tenant = format!("[tenant]\n{}", keys.lines());
     let queues = queues.iter().map(|(name, queue)| format!("[[queue]]\n{}", queue_keys(name, queue).lines()));
     let schedules = schedules
@@ -26,8 +29,9 @@ pub fn write_tenant(spec: &TenantSpec) -> String {
     std::iter::once(tenant).chain(queues).chain(schedules).collect::<Vec<_>>().join("\n")
 }
 
-fn quota_keys(quota: &Quota) -> Keys {
+fn quota_keys(quota: &Quota, allowance: &Allowance) -> Keys {
     let Quota { tasks, bytes, results, dead, kv, blobs, checkpoints, payloads } = *quota;
+    let Allowance { concurrency: _, rate: _, fuel_per_minute, cpu_per_day, logs_per_minute } = *allowance;
     let default = Quota::default();
     let mut keys = Keys::default();
     keys.unless(default.tasks, "tasks", tasks, number);
@@ -38,6 +42,9 @@ fn quota_keys(quota: &Quota) -> Keys {
     keys.unless(default.blobs, "blobs", blobs, size);
     keys.unless(default.checkpoints, "checkpoints", checkpoints, size);
     keys.unless(default.payloads, "payloads", payloads, size);
+    keys.some("fuel_per_minute", fuel_per_minute, number);
+    keys.some("cpu_per_day", cpu_per_day, |millis| duration(Duration::from_millis(millis)));
+    keys.some("logs_per_minute", logs_per_minute, size);
     keys
 }
 
@@ -46,6 +53,8 @@ fn queue_keys(name: &QueueName, queue: &QueueSpec) -> Keys {
         plugin,
         canary,
         concurrency,
+        rate,
+        key,
         weight,
         results_ttl,
         once,
@@ -66,6 +75,14 @@ fn queue_keys(name: &QueueName, queue: &QueueSpec) -> Keys {
         keys.table("canary", canary);
     }
     keys.unless(default.concurrency, "concurrency", *concurrency, number);
+    keys.rate(rate.as_ref());
+    if let Some(KeyLimits { header, concurrency, rate }) = key {
+        let mut limits = Keys::default();
+        limits.always("header", text(header));
+        limits.some("concurrency", *concurrency, number);
+        limits.rate(rate.as_ref());
+        keys.table("key", limits);
+    }
     keys.unless(default.weight, "weight", *weight, number);
     keys.unless(default.results_ttl, "results_ttl", *results_ttl, |seconds| {
         duration(Duration::from_secs(seconds))
@@ -191,6 +208,19 @@ impl Keys {
     fn unless<T: PartialEq>(&mut self, default: T, key: &str, value: T, written: impl Fn(T) -> String) {
         if value != default {
             self.always(key, written(value));
+        }
+    }
+
+    fn some<T>(&mut self, key: &str, value: Option<T>, written: impl Fn(T) -> String) {
+        if let Some(value) = value {
+            self.always(key, written(value));
+        }
+    }
+
+    fn rate(&mut self, limit: Option<&RateLimit>) {
+        if let Some(RateLimit { rate, burst }) = limit {
+            self.always("rate", text(rate));
+            self.unless(rate.usual_burst(), "burst", *burst, number);
         }
     }
 

@@ -27,7 +27,7 @@ const KINDS: [Kind; 3] = [
     Kind {
         name: "tenant",
         least: "[tenant]\nname = 'a'\nquota = {}\n[[queue]]\nname = 'q'\nplugin = 'p@1'\n\
-                canary = { version = '2', percent = 1 }\nlimits = {}\nretry = {}\n\
+                canary = { version = '2', percent = 1 }\nkey = { header = 'Customer', concurrency = 1 }\nlimits = {}\nretry = {}\n\
                 grants = { http = [{ host = 'example.com' }], secrets = [{ name = 'A', only_to = ['example.com'] }] }\n\
                 [[schedule]]\nname = 's'\nqueue = 'q'\ncron = '@daily'\n",
         read: |text| {

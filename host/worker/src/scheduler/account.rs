@@ -1,7 +1,8 @@
 //! What the scheduler knows of lanes and tenants.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::allowance::{Allowed, Parking, Reserved};
 use super::cost::Cost;
 use super::ledger::Ledger;
 use super::{FEW, LaneId, TenantId};
@@ -19,6 +20,10 @@ pub(super) struct Lane {
     pub(super) cost: Cost,
     /// What has been charged for tasks that are out, in nanoseconds of a processor.
     pub(super) expected: i64,
+    pub(super) allowed: Allowed,
+    pub(super) reserved: Reserved,
+    /// It is at a limit of its own, and takes no turns.
+    pub(super) parked: Option<Parking>,
     /// Since when it waits, if it does.
     pub(super) since: Option<Instant>,
 }
@@ -30,9 +35,15 @@ pub(super) struct Tenant {
     pub(super) lanes: Ledger<LaneId>,
     /// Lanes that are open or hold something.
     pub(super) known: u32,
-    /// Lanes that want some.
+    /// Lanes that want some, and are at no limit of their own.
     pub(super) waiting: u32,
     pub(super) out: Holding,
+    pub(super) allowed: Allowed,
+    pub(super) reserved: Reserved,
+    /// It is at a limit, and its lanes take no turns.
+    pub(super) parked: Option<Parking>,
+    /// What its guests have computed since it was opened.
+    pub(super) computed: Duration,
 }
 
 /// What is out, or free.
@@ -56,8 +67,16 @@ impl Lane {
             out: Holding::default(),
             cost: Cost::default(),
             expected: 0,
+            allowed: Allowed::default(),
+            reserved: Reserved::default(),
+            parked: None,
             since: None,
         }
+    }
+
+    /// Whether it wants some that it may have.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.wanted > 0 && self.parked.is_none()
     }
 
     /// Whether a few free slots are enough for it.
@@ -83,8 +102,8 @@ impl Lane {
 }
 
 impl Tenant {
-    /// Whether it wants or holds anything.
+    /// Whether it holds anything, or wants some that it may have.
     pub(super) fn is_active(&self) -> bool {
-        self.waiting > 0 || self.out.slots > 0
+        (self.waiting > 0 && self.parked.is_none()) || self.out.slots > 0
     }
 }

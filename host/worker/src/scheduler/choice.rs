@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::allowance::AtLimit;
 use super::share::{Look, Share};
 use super::{AGED, AGED_TURNS, Grant, LOOKED_AT, LaneId, Scheduler};
 
@@ -40,6 +41,21 @@ impl Scheduler {
 
     /// Looks at all who wait, in the order of their turns.
     pub(super) fn next_in_turn(&mut self, now: Instant) -> Option<(LaneId, u32, u32)> {
+        loop {
+            let mut at_limits = Vec::new();
+            let found = self.look_at_turns(&mut at_limits, now);
+            for at_limit in &at_limits {
+                self.park(*at_limit, now);
+            }
+            // Without those there may be others to look at.
+            if found.is_some() || at_limits.is_empty() {
+                return found;
+            }
+        }
+    }
+
+    /// Looks at those whose turn is first, and finds out who is at a limit.
+    fn look_at_turns(&mut self, at_limits: &mut Vec<AtLimit>, now: Instant) -> Option<(LaneId, u32, u32)> {
         let (mut held_back, mut is_busy, mut found) = (false, false, None);
         let owners = self.turns.waiting().filter_map(|tenant| self.tenants.get(&tenant));
         for lane in owners.flat_map(|owner| owner.lanes.waiting()).take(LOOKED_AT) {
@@ -54,6 +70,7 @@ impl Scheduler {
                 }
                 Share::HeldBack => held_back = true,
                 Share::Busy => is_busy = true,
+                Share::AtLimit(at_limit) => at_limits.push(at_limit),
                 Share::Nothing => {}
             }
         }

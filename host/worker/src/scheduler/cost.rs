@@ -29,6 +29,7 @@ const SHORT: f64 = 5e6;
 pub(super) struct Cost {
     /// Nanoseconds computed, by so many tasks.
     computed: f64,
+    fuel: f64,
     tasks: f64,
     /// Nanoseconds in which guests were ready to compute, of so many for which they were out.
     ready: f64,
@@ -42,6 +43,7 @@ impl Cost {
     /// Guests have worked.
     pub(super) fn worked(&mut self, work: Work) {
         self.computed += work.computed.as_nanos() as f64;
+        self.fuel += work.fuel as f64;
         self.unheard += work.ready.as_nanos() as f64;
     }
 
@@ -52,6 +54,7 @@ impl Cost {
             let left = TASKS_MAX / 2.0 / self.tasks;
             self.tasks *= left;
             self.computed *= left;
+            self.fuel *= left;
         }
     }
 
@@ -74,6 +77,16 @@ impl Cost {
     #[expect(clippy::cast_possible_truncation, reason = "a float is cut to what fits")]
     pub(super) fn takes(&self) -> i64 {
         if self.tasks > 0.0 { (self.computed / self.tasks) as i64 } else { 0 }
+    }
+
+    /// The same, if any task has ended.
+    pub(super) fn takes_nanos(&self) -> Option<f64> {
+        (self.tasks > 0.0).then(|| self.computed / self.tasks)
+    }
+
+    /// What a task spends in fuel, if any has ended.
+    pub(super) fn takes_fuel(&self) -> Option<f64> {
+        (self.tasks > 0.0).then(|| self.fuel / self.tasks)
     }
 
     /// Whether tasks are known to be over in no time.
@@ -99,7 +112,7 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     fn work(computed: Duration, ready: Duration) -> Work {
-        Work { computed, ready }
+        Work { computed, ready, fuel: 0 }
     }
 
     #[test]

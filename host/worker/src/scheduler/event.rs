@@ -32,8 +32,28 @@ pub struct Terms {
     pub memory: u64,
 }
 
+/// So much by and by, and so much at once after a quiet time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Flow {
+    /// In a second.
+    pub per_second: f64,
+    /// At once; at least one.
+    pub burst: f64,
+}
+
+/// What a tenant or a lane may start and spend on this host. What is absent has no bound.
+#[derive(Debug, Default, Clone, Copy, PartialEq)]
+pub struct Bounds {
+    /// Tasks at once.
+    pub slots: Option<u32>,
+    /// Starts of tasks.
+    pub starts: Option<Flow>,
+    /// Units of fuel. A tenant's; lanes share it.
+    pub fuel: Option<Flow>,
+}
+
 /// What the scheduler hears.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Event {
     /// A lane was opened, or its terms are others from now on.
     Opened {
@@ -43,6 +63,27 @@ pub enum Event {
         tenant: TenantId,
         /// What holds for it.
         terms: Terms,
+    },
+    /// A tenant's bounds are these from now on.
+    TenantBounded {
+        /// The tenant, one of whose lanes was opened.
+        tenant: TenantId,
+        /// What it may.
+        bounds: Bounds,
+    },
+    /// A lane's bounds are these from now on.
+    LaneBounded {
+        /// The lane.
+        lane: LaneId,
+        /// What it may.
+        bounds: Bounds,
+    },
+    /// So much time on processors is left of a tenant's budget on this host; nothing means without end.
+    Budget {
+        /// The tenant.
+        tenant: TenantId,
+        /// What is left.
+        left: Option<Duration>,
     },
     /// A lane was closed. What it still holds comes back by `Settled` and `Ended`.
     Closed {
@@ -90,13 +131,15 @@ pub enum Event {
     },
 }
 
-/// Time that guests spent.
+/// What guests spent.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
     /// On a processor.
     pub computed: Duration,
     /// On a processor, or ready for one that did something else.
     pub ready: Duration,
+    /// Units of fuel, told when a task ends.
+    pub fuel: u64,
 }
 
 /// What a lane that waited gets.

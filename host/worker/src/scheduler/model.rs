@@ -146,6 +146,12 @@ impl<'a> Host<'a> {
         self.had
     }
 
+    /// Tells the scheduler something else.
+    pub(super) fn tell(&mut self, event: Event) {
+        let now = self.time();
+        self.scheduler.handle(event, now);
+    }
+
     fn time(&self) -> Instant {
         self.start + Duration::from_micros(self.now)
     }
@@ -249,6 +255,10 @@ impl<'a> Host<'a> {
 
 fn tell_work(scheduler: &mut Scheduler, guest: &mut Guest, now: Instant) {
     let (computed, ready) = std::mem::take(&mut guest.untold);
-    let work = Work { computed: Duration::from_micros(computed), ready: Duration::from_micros(ready) };
+    let work = Work {
+        computed: Duration::from_micros(computed),
+        ready: Duration::from_micros(ready),
+        fuel: computed,
+    };
     scheduler.handle(Event::Computed { lane: LaneId(guest.lane as u64), work }, now);
 }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::account::{Lane, Tenant};
+use super::allowance::AtLimit;
 use super::{AT_ONCE, BATCH_WORTH, Capacity, KEPT_FREE, LINGER, LaneId, Scheduler};
 
 /// What there is for a lane.
@@ -13,6 +14,8 @@ pub(super) enum Share {
     HeldBack,
     /// The processors have enough to do for now.
     Busy,
+    /// It, or its tenant, is at a limit.
+    AtLimit(AtLimit),
     /// No memory, or no slots but those that are kept for others.
     Nothing,
 }
@@ -54,6 +57,10 @@ impl Scheduler {
     pub(super) fn share_for(&self, lane: LaneId, look: Look, now: Instant) -> Share {
         let Some(known) = self.lanes.get(&lane) else { return Share::Nothing };
         let Some(owner) = self.tenants.get(&known.tenant) else { return Share::Nothing };
+        let wanted = match self.room_for(lane, known, owner, now) {
+            Ok(room) => known.wanted.min(room),
+            Err(at_limit) => return Share::AtLimit(at_limit),
+        };
         let Capacity { slots: all, memory, cores } = self.capacity;
         let standing = self.standing(known, owner);
         let has_some = standing != Standing::Fresh;
@@ -64,7 +71,7 @@ impl Scheduler {
             Look::Aged => cores,
         };
         let fit = guests_of(self.free.memory.saturating_sub(kept_memory)).min(computing);
-        let share = self.entitled(owner).max(known.ahead.min(self.quantum)).max(1).min(known.wanted);
+        let share = self.entitled(owner).max(known.ahead.min(self.quantum)).max(1).min(wanted);
         let slots = share.min(self.free.slots.saturating_sub(kept)).min(fit.saturating_mul(known.ahead));
         if slots == 0 {
             return if computing == 0 { Share::Busy } else { Share::Nothing };

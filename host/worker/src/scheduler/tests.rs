@@ -4,22 +4,22 @@ use proptest::prelude::*;
 
 use super::*;
 
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 
-fn tell(scheduler: &mut Scheduler, event: Event) {
+pub(super) fn tell(scheduler: &mut Scheduler, event: Event) {
     scheduler.handle(event, Instant::now());
 }
 
-fn waiting(lane: u64, wanted: u32) -> Event {
+pub(super) fn waiting(lane: u64, wanted: u32) -> Event {
     Event::Waiting { lane: LaneId(lane), wanted, ahead: 1, holding: false }
 }
 
-fn opened(lane: u64, memory: u64) -> Event {
+pub(super) fn opened(lane: u64, memory: u64) -> Event {
     let terms = Terms { tenant_weight: 1, weight: 1, memory };
     Event::Opened { lane: LaneId(lane), tenant: TenantId(lane), terms }
 }
 
-fn with_lanes(slots: u32, memory: u64, lanes: u64) -> Scheduler {
+pub(super) fn with_lanes(slots: u32, memory: u64, lanes: u64) -> Scheduler {
     with_cores(slots, memory, 64, lanes)
 }
 
@@ -32,16 +32,16 @@ fn with_cores(slots: u32, memory: u64, cores: u32, lanes: u64) -> Scheduler {
     scheduler
 }
 
-fn grants(scheduler: &mut Scheduler, now: Instant) -> Vec<Grant> {
+pub(super) fn grants(scheduler: &mut Scheduler, now: Instant) -> Vec<Grant> {
     std::iter::from_fn(|| scheduler.next(now)).collect()
 }
 
 /// Who got how many slots.
-fn slots(grants: &[Grant]) -> Vec<(u64, u32)> {
+pub(super) fn slots(grants: &[Grant]) -> Vec<(u64, u32)> {
     grants.iter().map(|grant| (grant.lane.0, grant.slots)).collect()
 }
 
-fn give_back(scheduler: &mut Scheduler, grant: Grant) {
+pub(super) fn give_back(scheduler: &mut Scheduler, grant: Grant) {
     tell(scheduler, Event::Settled { lane: grant.lane, slots: grant.slots, ran: 0 });
     for _ in 0..grant.guests {
         tell(scheduler, Event::Ended { lane: grant.lane, memory: grant.memory });

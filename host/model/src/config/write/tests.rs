@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::super::tenant::parse_tenant;
 use super::*;
-use crate::{CatchUp, Ceilings, Consequence, Outcome, Overlap, PluginRef};
+use crate::{CatchUp, Ceilings, Consequence, Outcome, Overlap, PluginRef, Rate};
 
 /// Texts that are hard to write down: quotes, escapes, line breaks, what no terminal should see.
 fn any_text() -> impl Strategy<Value = String> {
@@ -114,6 +114,35 @@ fn any_grants() -> impl Strategy<Value = Grants> {
     )
 }
 
+fn any_rate() -> impl Strategy<Value = Option<RateLimit>> {
+    let rate = (1..=1_000_000u32, prop_oneof![Just("s"), Just("min"), Just("h")], 1..=1_000_000u32);
+    option::of(rate.prop_map(|(count, period, burst)| {
+        let rate: Rate = format!("{count}/{period}").parse().unwrap();
+        // Most files say nothing of the burst.
+        RateLimit { rate, burst: if burst % 2 == 0 { burst } else { rate.usual_burst() } }
+    }))
+}
+
+fn any_key() -> impl Strategy<Value = Option<KeyLimits>> {
+    let limits = ("[A-Za-z]{1,8}", option::of(1..=100_000u32), any_rate());
+    option::of(limits.prop_map(|(header, concurrency, rate)| {
+        let concurrency = concurrency.or(if rate.is_none() { Some(1) } else { None });
+        KeyLimits { header, concurrency, rate }
+    }))
+}
+
+fn any_allowance() -> impl Strategy<Value = Allowance> {
+    let spending = (
+        option::of(Allowance::FUEL_MIN..=i64::MAX.cast_unsigned()),
+        option::of(1_000..=86_400_000u64),
+        option::of(Allowance::LOGS_MIN..=1 << 40),
+    );
+    (option::of(1..=100_000u32), any_rate(), spending).prop_map(|(concurrency, rate, spending)| {
+        let (fuel_per_minute, cpu_per_day, logs_per_minute) = spending;
+        Allowance { concurrency, rate, fuel_per_minute, cpu_per_day, logs_per_minute }
+    })
+}
+
 fn any_queue() -> impl Strategy<Value = QueueSpec> {
     let plugin = prop_oneof![
         Just("thumbnail@1.2.0".to_owned()),
@@ -122,14 +151,17 @@ fn any_queue() -> impl Strategy<Value = QueueSpec> {
     let canary =
         option::of((0..=100u32).prop_map(|percent| Canary { version: "1.3.0".parse().unwrap(), percent }));
     let numbers = (1..=100_000u32, 1..=1000u32, 3600..1_000_000u64, 0..=300_000u64);
-    let parts = (plugin, canary, numbers, any::<[bool; 2]>(), any_limits(), any_retry(), any_grants());
-    parts.prop_map(|(plugin, canary, numbers, [once, events], limits, retry, grants)| {
+    let limits = (any_limits(), any_rate(), any_key());
+    let parts = (plugin, canary, numbers, any::<[bool; 2]>(), limits, any_retry(), any_grants());
+    parts.prop_map(|(plugin, canary, numbers, [once, events], (limits, rate, key), retry, grants)| {
         let (concurrency, weight, results_ttl, cancel_grace) = numbers;
         let plugin: PluginRef = plugin.parse().unwrap();
         QueueSpec {
             plugin,
             canary,
             concurrency,
+            rate,
+            key,
             weight,
             results_ttl,
             once,
@@ -179,8 +211,8 @@ fn any_quota() -> impl Strategy<Value = Quota> {
 fn any_tenant() -> impl Strategy<Value = TenantSpec> {
     let queues = btree_map("[a-z]{1,12}", any_queue(), 0..4);
     let schedules = btree_map("[a-z]{1,12}", any_schedule(), 0..3);
-    (1..=1000u32, any_quota(), any_queue(), queues, schedules, any::<bool>()).prop_map(
-        |(weight, quota, thumbnail, queues, schedules, submits)| {
+    (1..=1000u32, (any_quota(), any_allowance()), any_queue(), queues, schedules, any::<bool>()).prop_map(
+        |(weight, (quota, allowance), thumbnail, queues, schedules, submits)| {
             let mut queues: BTreeMap<QueueName, QueueSpec> =
                 queues.into_iter().map(|(name, queue)| (name.parse().unwrap(), queue)).collect();
             queues.insert("thumbnail".parse().unwrap(), thumbnail);
@@ -189,7 +221,7 @@ fn any_tenant() -> impl Strategy<Value = TenantSpec> {
                 queue.grants.submit = names;
             }
             let schedules = schedules.into_iter().map(|(name, it)| (name.parse().unwrap(), it)).collect();
-            TenantSpec { name: "acme".parse().unwrap(), weight, quota, queues, schedules }
+            TenantSpec { name: "acme".parse().unwrap(), weight, quota, allowance, queues, schedules }
         },
     )
 }
@@ -210,6 +242,7 @@ fn what_has_its_default_is_left_out() {
         name: "acme".parse().unwrap(),
         weight: 1,
         quota: Quota { bytes: 64 << 20, ..Quota::default() },
+        allowance: Allowance::default(),
         queues: [("hello".parse().unwrap(), queue)].into(),
         schedules: BTreeMap::new(),
     };
