@@ -119,7 +119,7 @@ async fn attack_87_headers_that_no_client_can_read_harm_nobody_but_their_tenant(
         let hosts = house.client(HOSTS).await;
         judge(&hosts.client, &host, "acme").await;
         eventually("all of them are dead letters, once", SOON, || async {
-            let streams = house.streams("acme").await;
+            let streams = Box::pin(house.streams("acme")).await;
             let count = |name: &str| {
                 streams.iter().find(|(found, ..)| found == name).map(|(_, count, last)| (*count, *last))
             };

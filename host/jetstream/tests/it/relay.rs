@@ -8,7 +8,7 @@ use async_nats::{Client, ConnectOptions, Message, Subscriber};
 use futures::StreamExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use saggar_jetstream::{ConnectError, LocalServer, Nats, StartOptions, Target};
+use saggar_jetstream::{ConnectError, LocalServer, Nats, RequestError, StartOptions, Target};
 use saggar_relay::{MALFORMED, Relay, Settings, TlsFiles};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -208,6 +208,17 @@ async fn a_server_that_goes_away_is_found_again_and_its_cluster_is_not_told_to_t
     world.server.restart().await.unwrap();
     tokio::time::timeout(PATIENCE, connects.changed()).await.unwrap().unwrap();
     world.nats.flush(PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_has_ended_for_good_says_so_at_once() {
+    let world = World::new().await;
+    world.nats.flush(PATIENCE).await.unwrap();
+    world.nats.close(PATIENCE).await;
+    for _ in 0..3 {
+        let error = world.nats.flush(PATIENCE).await.unwrap_err();
+        assert!(matches!(error, RequestError::Closed { .. }), "{error}");
+    }
 }
 
 #[tokio::test]
