@@ -13,8 +13,9 @@ use crate::filter::{Filter, Step};
 use crate::info::Info;
 use crate::server::ServerStream;
 
-/// Bytes read at once: what a busy server sends in one piece.
-const PIECE: usize = 64 << 10;
+/// Bytes read at once, with room for as many each way. Of large messages a quarter of this costs a third more processor
+/// time, and four times as much saves nothing.
+const PIECE: usize = 256 << 10;
 
 /// How long the last words may take to arrive, once one of the two has ended.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
