@@ -48,6 +48,7 @@ mod removal;
 mod schedules;
 mod settlement;
 mod shared_account;
+mod shares;
 mod signing;
 mod stores;
 mod suspects;

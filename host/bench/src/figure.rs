@@ -17,6 +17,8 @@ pub enum Unit {
     Millis,
     /// Mebibytes: less is better.
     Mebibytes,
+    /// Parts of a hundred.
+    Percent,
 }
 
 impl Unit {
@@ -28,6 +30,7 @@ impl Unit {
             Self::Micros => "µs",
             Self::Millis => "ms",
             Self::Mebibytes => "MiB",
+            Self::Percent => "%",
         }
     }
 }
@@ -45,6 +48,8 @@ pub enum Goal {
     AtLeast(f64),
     /// So much or less.
     AtMost(f64),
+    /// One, but for so much more or less.
+    Within(f64),
     /// Ours is so much or less itself, in its unit, whatever the limit is.
     OursAtMost(f64),
 }
@@ -56,6 +61,7 @@ impl Goal {
         match self {
             Self::AtLeast(least) => ratio >= least,
             Self::AtMost(most) => ratio <= most,
+            Self::Within(part) => (ratio - 1.0).abs() <= part,
             Self::OursAtMost(most) => ours <= most,
         }
     }
@@ -66,6 +72,7 @@ impl fmt::Display for Goal {
         match self {
             Self::AtLeast(least) => f.pad(&format!("≥ {least}")),
             Self::AtMost(most) => f.pad(&format!("≤ {most}")),
+            Self::Within(part) => f.pad(&format!("1 ± {part}")),
             Self::OursAtMost(most) => f.pad(&format!("ours ≤ {most}")),
         }
     }
@@ -195,6 +202,8 @@ mod tests {
     fn a_goal_is_not_reached_by_what_is_no_number() {
         assert!(!Goal::AtMost(1.5).is_met(1.0, f64::NAN));
         assert!(!Goal::AtLeast(0.8).is_met(1.0, f64::NAN));
+        assert!(Goal::Within(0.05).is_met(0.0, 0.96) && !Goal::Within(0.05).is_met(0.0, 1.06));
+        assert!(!Goal::Within(0.05).is_met(0.0, f64::NAN));
         assert!(Goal::OursAtMost(250.0).is_met(249.0, f64::NAN));
     }
 }

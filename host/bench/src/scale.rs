@@ -15,6 +15,8 @@ pub struct Scale {
     pub round_trips: usize,
     /// Tasks in the queue of the tenant that floods.
     pub flood_tasks: u64,
+    /// How long shares are looked at.
+    pub sharing: Duration,
     /// Numbers of tenants that are drained at once.
     pub tenants: &'static [u32],
     /// Tasks of all tenants together.
@@ -39,6 +41,7 @@ impl Scale {
         large_tasks: 1_000,
         round_trips: 2_000,
         flood_tasks: 100_000,
+        sharing: Duration::from_mins(1),
         tenants: &[1, 10, 100, 1_000],
         tenant_tasks: 60_000,
         depths: &[10_000, 100_000, 1_000_000],
@@ -55,6 +58,7 @@ impl Scale {
         large_tasks: 200,
         round_trips: 300,
         flood_tasks: 20_000,
+        sharing: Duration::from_secs(6),
         tenants: &[1, 10, 100],
         tenant_tasks: 10_000,
         depths: &[10_000, 50_000],

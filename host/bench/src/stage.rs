@@ -39,6 +39,15 @@ const STORE: u64 = 300 << 30;
 /// How long closing a connection may take.
 const CLOSING: Duration = Duration::from_secs(5);
 
+/// What a tenant of a stage is.
+#[derive(Debug, Clone)]
+pub(crate) struct Kind {
+    /// What its queue runs.
+    pub(crate) component: Bytes,
+    pub(crate) weight: u32,
+    pub(crate) limits: Limits,
+}
+
 /// A server with tenants.
 pub(crate) struct Stage {
     pub(crate) server: LocalServer,
@@ -74,11 +83,19 @@ impl Stage {
         component: &Bytes,
         limits: Limits,
     ) -> Result<Vec<TenantName>, BenchError> {
-        let digest = Digest::of(component);
-        stream::iter(0..count)
-            .map(|number| async move {
+        let kind = Kind { component: component.clone(), weight: 1, limits };
+        self.tenants_of(&vec![kind; usize::try_from(count).unwrap_or_default()]).await
+    }
+
+    /// Makes a tenant of each kind, and gives their names.
+    pub(crate) async fn tenants_of(&self, kinds: &[Kind]) -> Result<Vec<TenantName>, BenchError> {
+        let count = u32::try_from(kinds.len()).unwrap_or(u32::MAX);
+        stream::iter((0..).zip(kinds))
+            .map(|(number, kind)| async move {
+                let Kind { component, weight, limits } = kind;
                 let tenant = tenant_name(number);
-                let record = record(&tenant, count, digest, limits);
+                let mut record = record(&tenant, count, Digest::of(component), *limits);
+                record.spec.weight = *weight;
                 self.push(&tenant, component.clone()).await?;
                 self.make_streams(&record).await?;
                 self.announce(&record).await?;

@@ -76,14 +76,22 @@ impl Worker {
 
     /// How many tasks it has taken on and not settled yet.
     pub(crate) fn running(&self) -> u64 {
-        const NAME: &str = "saggar_tasks_running ";
-        let Self::Host { registry, .. } = self else { return 0 };
+        self.metric("saggar_tasks_running ").and_then(|value| value.parse().ok()).unwrap_or_default()
+    }
+
+    /// For how many seconds the guests of a tenant of the stage have computed.
+    pub(crate) fn computed(&self, tenant: usize) -> f64 {
+        let start = format!("saggar_cpu_seconds_total{{tenant=\"tenant-{tenant}\",");
+        let line = self.metric(&start);
+        line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
+    }
+
+    /// What stands behind a name in the host's metrics.
+    fn metric(&self, start: &str) -> Option<String> {
+        let Self::Host { registry, .. } = self else { return None };
         let mut text = String::new();
-        if prometheus_client::encoding::text::encode(&mut text, registry).is_err() {
-            return 0;
-        }
-        let line = text.lines().find_map(|line| line.strip_prefix(NAME));
-        line.and_then(|value| value.parse().ok()).unwrap_or_default()
+        prometheus_client::encoding::text::encode(&mut text, registry).ok()?;
+        text.lines().find_map(|line| line.strip_prefix(start)).map(str::to_owned)
     }
 
     /// Ends it. What it was at work on is given back or forgotten.

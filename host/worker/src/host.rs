@@ -235,13 +235,7 @@ impl Host {
             lost: CancellationToken::new(),
             nats: nats.clone(),
         });
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let scheduler = Scheduler::new(Capacity {
-            slots: options.slots,
-            memory: options.memory,
-            cores: u32::try_from(cores).unwrap_or(u32::MAX),
-        });
-        let dispatcher = Dispatcher::start(scheduler, metrics.clone());
+        let dispatcher = dispatcher(&options, &metrics);
         let (budgets, fleet, name) = (shared.budgets.clone(), shared.fleet.clone(), shared.name.clone());
         let budgets = budgets.keep(nats.clone(), fleet, name, dispatcher.clone());
         let vault = Vault::open(options.secrets.clone()).await;
@@ -351,6 +345,17 @@ impl Host {
         tracing::info!(finished = drained.finished, given_back = drained.given_back, "drained");
         drained
     }
+}
+
+/// What gives out the slots, the memory and the processors of a host.
+fn dispatcher(options: &HostOptions, metrics: &Metrics) -> Dispatcher {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let scheduler = Scheduler::new(Capacity {
+        slots: options.slots,
+        memory: options.memory,
+        cores: u32::try_from(cores).unwrap_or(u32::MAX),
+    });
+    Dispatcher::start(scheduler, metrics.clone())
 }
 
 /// Refuses to work on streams that somebody has set up dangerously. Those that are not there yet are no danger.

@@ -193,8 +193,10 @@ impl Roster {
         let Some(id) = self.tenants.get(tenant).copied() else { return };
         self.dispatcher.bound_tenant(id, tenant_bounds(allowance, tenant.as_str(), fleet));
         let budget = allowance.cpu_per_day.map(|millis| (id, Duration::from_millis(millis)));
-        budgets.set(tenant, budget);
-        if budget.is_none() {
+        // Nothing is spent of one before it is known what is left.
+        if budgets.set(tenant, budget) {
+            self.dispatcher.set_budget(id, Some(Duration::ZERO));
+        } else if budget.is_none() {
             self.dispatcher.set_budget(id, None);
         }
         logs.set(tenant, allowance.logs_per_minute, fleet);

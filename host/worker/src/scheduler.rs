@@ -164,9 +164,9 @@ impl Scheduler {
                     (known.wanted, known.ahead, known.holding) = (wanted, ahead.max(1), holding);
                 });
                 if wanted > 0 {
-                    self.enter(lane, now)
+                    self.enter(lane, now);
                 } else {
-                    self.leave(lane)
+                    self.leave(lane);
                 }
                 self.refuse_if_held(lane, now);
             }

@@ -9,16 +9,18 @@ mod depth;
 mod drain;
 mod drain_1mb;
 mod flood;
+mod idle;
 mod json;
 mod latency;
 mod meters;
+mod shares;
 mod tenants;
 
 use crate::bench::{BenchError, Setting};
 use crate::figure::Figure;
 
 /// The names of all rows, in the order of the report.
-pub const NAMES: [&str; 13] = [
+pub const NAMES: [&str; 15] = [
     "drain",
     "attempt",
     "latency",
@@ -26,6 +28,8 @@ pub const NAMES: [&str; 13] = [
     "tenants",
     "depth",
     "flood",
+    "shares",
+    "idle",
     "asleep",
     "cold",
     "cpu-bound",
@@ -44,6 +48,8 @@ pub(crate) async fn measure(name: &str, setting: &Setting<'_>) -> Result<Vec<Fig
         "tenants" => tenants::measure(setting).await,
         "depth" => depth::measure(setting).await,
         "flood" => flood::measure(setting).await,
+        "shares" => shares::measure(setting).await,
+        "idle" => idle::measure(setting).await,
         "asleep" => asleep::measure(setting).await,
         "cold" => cold::measure(setting).await,
         "cpu-bound" => cpu_bound::measure(setting).await,

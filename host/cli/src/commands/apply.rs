@@ -5,13 +5,14 @@
 //! which nothing is lost that was not said.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use saggar_jetstream::{Hosts, Nats, Provisioner, Schedules, Tenants};
+use saggar_jetstream::{Hosts, Nats, Provisioner, Tenants};
 use saggar_model::{Losses, QueueName};
 use serde_json::{Value, json};
 
 use crate::arguments::ConnectionFlags;
+use crate::commands::diff;
 use crate::commands::queue::depth;
 use crate::confirm::confirm;
 use crate::connection;
@@ -187,6 +188,14 @@ async fn write(nats: &Nats, steps: &[Step], console: Console) -> Result<&'static
             "A host's log says why; most often the quotas of all tenants are more than the NATS server may store.",
         ));
     }
+    let left = set_right(nats, &changing).await?;
+    if !left.is_empty() {
+        console.note(format!(
+            "applied, and not all is as it should be; the hosts' log says why:\n{}",
+            left.join("\n")
+        ));
+        return Ok("in-part");
+    }
     let going = changing.iter().any(|step| !step.removed.is_empty());
     if going && tokio::time::timeout(TAKEN_UP_WITHIN, gone(nats, &changing)).await.is_err() {
         console.note("applied, and in effect; what runs of the removed queues ends first, and then they go by themselves");
@@ -196,7 +205,7 @@ async fn write(nats: &Nats, steps: &[Step], console: Console) -> Result<&'static
     Ok("now")
 }
 
-/// Waits until every queue has its consumer, and every schedule of the file is kept.
+/// Waits until every queue has its consumer.
 async fn taken_up(nats: &Nats, step: &Step) -> Result<(), Failure> {
     let spec = &step.wanted.spec;
     for queue in spec.queues.keys() {
@@ -204,20 +213,29 @@ async fn taken_up(nats: &Nats, step: &Step) -> Result<(), Failure> {
             tokio::time::sleep(LOOK).await;
         }
     }
-    let schedules = Schedules::new(nats);
-    for (name, schedule) in &spec.schedules {
-        let kept = async || -> Result<bool, Failure> {
-            let stored = schedules.get(&spec.name, name).await?.map(|stored| stored.schedule);
-            let at = stored.as_ref().map(saggar_model::Schedule::decided);
-            Ok(stored.is_some_and(|stored| {
-                at.is_some_and(|at| schedule.record(name, Some(&stored), at) == stored)
-            }))
-        };
-        while !kept().await? {
+    Ok(())
+}
+
+/// Waits until streams, consumers and schedules are as the records say: a quota that was lowered refuses from then on.
+/// The answer is what is not, if that lasts.
+async fn set_right(nats: &Nats, steps: &[&Step]) -> Result<Vec<String>, Failure> {
+    let provisioner = Provisioner::as_found(nats).await?;
+    let end = Instant::now() + TAKEN_UP_WITHIN;
+    let mut left = Vec::new();
+    for step in steps {
+        loop {
+            let drift = diff::drift(nats, &provisioner, &step.wanted).await?;
+            if drift.is_none() {
+                break;
+            }
+            if Instant::now() >= end {
+                left.extend(drift.lines());
+                break;
+            }
             tokio::time::sleep(LOOK).await;
         }
     }
-    Ok(())
+    Ok(left)
 }
 
 /// Waits until nothing is left of the queues that were removed. Whoever cannot be asked has not said so.

@@ -33,18 +33,18 @@ pub struct Arguments {
 
 /// Where what is there is not what is stored of a tenant.
 #[derive(Default)]
-struct Drift {
+pub(super) struct Drift {
     settings: Vec<Difference>,
     /// Streams, consumers and schedules that are not there, or, of schedules, are not as they should be.
     missing: Vec<String>,
 }
 
 impl Drift {
-    fn is_none(&self) -> bool {
+    pub(super) fn is_none(&self) -> bool {
         self.settings.is_empty() && self.missing.is_empty()
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let settings = self.settings.iter().map(|difference| {
             let danger = if difference.dangerous { " (dangerous: no host starts with it)" } else { "" };
             format!("{}{danger}", escape(&difference.to_string()))
@@ -150,7 +150,12 @@ fn say_drift(record: &TenantRecord, drift: &Drift, console: Console) -> Result<(
     Ok(())
 }
 
-async fn drift(nats: &Nats, provisioner: &Provisioner, record: &TenantRecord) -> Result<Drift, Failure> {
+/// Where what is there is not what a tenant's record says.
+pub(super) async fn drift(
+    nats: &Nats,
+    provisioner: &Provisioner,
+    record: &TenantRecord,
+) -> Result<Drift, Failure> {
     if record.removal.tenant {
         return Ok(Drift::default());
     }

@@ -206,6 +206,10 @@ fn numbers_have_the_same_bounds_in_both() {
             for (number, fits) in inside.chain(outside.map(|number| (number, false))) {
                 let mut file = kind.least();
                 set(&mut file, &place, json!(number));
+                // A burst is one of a rate.
+                if let Some((_, section)) = place.split_last().filter(|(key, _)| *key == "burst") {
+                    set(&mut file, &[section, &["rate".to_owned()]].concat(), json!("1/s"));
+                }
                 let read = kind.reads(&file);
                 assert_eq!(read.is_ok(), fits, "{} {place:?} = {number}: {read:?}", kind.name);
                 assert_eq!(accepts(&schema, &file), fits, "{} {place:?} = {number}", kind.name);

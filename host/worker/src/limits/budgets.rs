@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use saggar_jetstream::{Nats, UsageError, Usages};
 use saggar_model::{Day, DayTally, TenantName};
+use tokio::sync::Notify;
 
 use super::fleet::Fleet;
 use crate::dispatch::Dispatcher;
@@ -22,7 +23,14 @@ const EVERY: u32 = 6;
 
 /// The tenants that have a budget. Clones share them.
 #[derive(Clone, Default)]
-pub(crate) struct Budgets(Arc<Mutex<HashMap<TenantName, (TenantId, Duration)>>>);
+pub(crate) struct Budgets(Arc<Listed>);
+
+#[derive(Default)]
+struct Listed {
+    all: Mutex<HashMap<TenantName, (TenantId, Duration)>>,
+    /// A budget is another.
+    changed: Notify,
+}
 
 /// What this host knows of a tenant's day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,31 +45,41 @@ struct Known {
 }
 
 impl Budgets {
-    /// A tenant's budget for a day; nothing if it has none.
-    pub(crate) fn set(&self, tenant: &TenantName, of: Option<(TenantId, Duration)>) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match of {
-            Some(of) => drop(all.insert(tenant.clone(), of)),
-            None => drop(all.remove(tenant)),
+    /// A tenant's budget for a day; nothing if it has none. Whether it is looked at now how much of it is left.
+    pub(crate) fn set(&self, tenant: &TenantName, of: Option<(TenantId, Duration)>) -> bool {
+        let mut all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = match of {
+            Some(of) => all.insert(tenant.clone(), of),
+            None => all.remove(tenant),
+        };
+        let is_new = of.is_some() && before != of;
+        if is_new {
+            self.0.changed.notify_one();
         }
+        is_new
     }
 
     /// Tells the scheduler every few seconds what is left. Goes on for ever.
     pub(crate) async fn keep(self, nats: Nats, fleet: Fleet, me: String, dispatcher: Dispatcher) {
         let usages = Usages::new(&nats);
         let mut known: BTreeMap<TenantName, Known> = BTreeMap::new();
+        let mut told: HashMap<TenantName, (TenantId, Duration)> = HashMap::new();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut round = 0;
         loop {
-            look.tick().await;
-            round = (round + 1) % EVERY;
-            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            tokio::select! {
+                _ = look.tick() => round = (round + 1) % EVERY,
+                () = self.0.changed.notified() => {}
+            }
+            let all = self.0.all.lock().unwrap_or_else(PoisonError::into_inner).clone();
             known.retain(|tenant, _| all.contains_key(tenant));
+            told.retain(|tenant, _| all.contains_key(tenant));
             for (tenant, (id, whole)) in all {
                 let (today, counted) = (Day::of(nats.now()), dispatcher.computed(id));
                 let before = known.get(&tenant).copied().filter(|known| known.day == today);
-                if round != 0 && before.is_some_and(|before| before.counted == counted) {
+                let is_told = told.get(&tenant) == Some(&(id, whole));
+                if round != 0 && is_told && before.is_some_and(|before| before.counted == counted) {
                     continue;
                 }
                 match spent(&usages, &tenant, today, &me).await {
@@ -71,12 +89,13 @@ impl Budgets {
                         if left.is_zero() {
                             tracing::info!(%tenant, budget = ?whole, "the day's processor time is used up; its tasks wait");
                         }
+                        told.insert(tenant.clone(), (id, whole));
                         known.insert(tenant, now);
                         dispatcher.set_budget(id, Some(left));
                     }
                     // What was left is counted down meanwhile.
                     Err(error) => {
-                        tracing::warn!(%tenant, %error, "what is left of a budget could not be seen")
+                        tracing::warn!(%tenant, %error, "what is left of a budget could not be seen");
                     }
                 }
             }

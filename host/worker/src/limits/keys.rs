@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn turn<'a>(key: &'a str, limits: &'a KeyLimits) -> Turn<'a> {
-        Turn { key, limits, hosts: 1, booked: false, takes: Some(Duration::from_secs(60)), places: 16 }
+        Turn { key, limits, hosts: 1, booked: false, takes: Some(Duration::from_mins(1)), places: 16 }
     }
 
     async fn now(gate: &Arc<KeyGate>, turn: Turn<'_>) -> KeyHold {
@@ -285,7 +285,7 @@ mod tests {
         let short = Turn { takes: Some(Duration::from_millis(1)), ..turn("a", &limits) };
         let held = now(&gate, short).await;
         let waiting = pin!(now(&gate, short));
-        let (_, _second) = tokio::join!(async { drop(held) }, waiting);
+        let ((), _second) = tokio::join!(async { drop(held) }, waiting);
         assert_eq!(gate.lock().waiting, 0);
     }
 

@@ -131,13 +131,7 @@ impl Scheduler {
     }
 
     /// How many tasks a lane may start, or who is at a limit.
-    pub(super) fn room_for(
-        &self,
-        lane: LaneId,
-        known: &Lane,
-        owner: &Tenant,
-        now: Instant,
-    ) -> Result<u32, AtLimit> {
+    pub(super) fn room_for(lane: LaneId, known: &Lane, owner: &Tenant, now: Instant) -> Result<u32, AtLimit> {
         let task = owner.allowed.task(&known.cost);
         let at_limit = |who| move |until| AtLimit { who, until };
         let of_tenant = owner.allowed.room(owner.out.slots, owner.reserved, task, now);

@@ -9,8 +9,12 @@ use super::*;
 const CAPACITY: Capacity = Capacity { slots: 64, memory: 64 * MIB, cores: 4 };
 const SECONDS: u64 = 20;
 
-fn flow(per_second: f64, burst: f64) -> Option<Flow> {
-    Some(Flow { per_second, burst })
+fn starts(per_second: f64, burst: f64) -> Bounds {
+    Bounds { starts: Some(Flow { per_second, burst }), ..Bounds::default() }
+}
+
+fn fuel(per_second: f64, burst: f64) -> Bounds {
+    Bounds { fuel: Some(Flow { per_second, burst }), ..Bounds::default() }
 }
 
 fn bounded(tenant: u64, bounds: Bounds) -> Event {
@@ -52,7 +56,7 @@ fn started(scheduler: &mut Scheduler, start: Instant, moments: &[u64]) -> Vec<u3
 fn starts_keep_to_a_rate_and_a_burst() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let start = Instant::now();
-    scheduler.handle(bounded(0, Bounds { starts: flow(100.0, 10.0), ..Bounds::default() }), start);
+    scheduler.handle(bounded(0, starts(100.0, 10.0)), start);
     let had = started(&mut scheduler, start, &[0, 1, 21, 1_000, 1_001, 1_011, 1_022]);
     assert_eq!(had, [10, 0, 2, 10, 0, 0, 2]);
 }
@@ -61,7 +65,7 @@ fn starts_keep_to_a_rate_and_a_burst() {
 fn a_lane_has_a_rate_of_its_own() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let start = Instant::now();
-    let bounds = Bounds { starts: flow(1.0, 3.0), ..Bounds::default() };
+    let bounds = starts(1.0, 3.0);
     scheduler.handle(Event::LaneBounded { lane: LaneId(0), bounds }, start);
     assert_eq!(started(&mut scheduler, start, &[0, 500, 1_100, 60_000]), [3, 0, 1, 3]);
 }
@@ -70,7 +74,7 @@ fn a_lane_has_a_rate_of_its_own() {
 fn who_is_at_a_limit_is_asked_again_when_there_is_more_and_not_before() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let start = Instant::now();
-    scheduler.handle(bounded(0, Bounds { starts: flow(0.5, 1.0), ..Bounds::default() }), start);
+    scheduler.handle(bounded(0, starts(0.5, 1.0)), start);
     assert_eq!(started(&mut scheduler, start, &[0, 1]), [1, 0]);
     let wake = scheduler.wake_at().expect("it waits for a token");
     assert!(wake > start + Duration::from_millis(1_990) && wake <= start + Duration::from_millis(2_010));
@@ -81,7 +85,7 @@ fn who_is_at_a_limit_is_asked_again_when_there_is_more_and_not_before() {
 fn what_was_not_used_may_be_started_again() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let now = Instant::now();
-    scheduler.handle(bounded(0, Bounds { starts: flow(0.001, 8.0), ..Bounds::default() }), now);
+    scheduler.handle(bounded(0, starts(0.001, 8.0)), now);
     scheduler.handle(waiting(0, 8), now);
     assert_eq!(slots(&grants(&mut scheduler, now)), [(0, 8)]);
     scheduler.handle(settled(0, 8, 3), now);
@@ -114,7 +118,7 @@ fn fuel_is_spent_to_the_last_task_and_paid_back() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let start = Instant::now();
     let seconds = |seconds| start + Duration::from_secs(seconds);
-    scheduler.handle(bounded(0, Bounds { fuel: flow(100.0, 6_000.0), ..Bounds::default() }), start);
+    scheduler.handle(bounded(0, fuel(100.0, 6_000.0)), start);
     // Nothing is known: a few are tried.
     scheduler.handle(waiting(0, 64), start);
     let tried: u32 = grants(&mut scheduler, start).iter().map(|grant| grant.slots).sum();
@@ -159,8 +163,8 @@ fn a_budget_is_reserved_and_returned() {
 fn a_message_that_would_wait_for_long_goes_back_and_one_that_would_not_stays() {
     let mut scheduler = with_lanes(64, 64 * MIB, 2);
     let now = Instant::now();
-    scheduler.handle(bounded(0, Bounds { starts: flow(0.1, 1.0), ..Bounds::default() }), now);
-    scheduler.handle(bounded(1, Bounds { starts: flow(10.0, 1.0), ..Bounds::default() }), now);
+    scheduler.handle(bounded(0, starts(0.1, 1.0)), now);
+    scheduler.handle(bounded(1, starts(10.0, 1.0)), now);
     for lane in 0..2 {
         scheduler.handle(holding(lane), now);
     }
@@ -193,7 +197,7 @@ fn a_limit_that_is_lifted_lets_everybody_go_on() {
 fn a_lane_that_is_at_a_limit_can_be_closed_and_opened_again() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let now = Instant::now();
-    scheduler.handle(bounded(0, Bounds { starts: flow(0.001, 1.0), ..Bounds::default() }), now);
+    scheduler.handle(bounded(0, starts(0.001, 1.0)), now);
     assert_eq!(started(&mut scheduler, now, &[0, 1]), [1, 0]);
     tell(&mut scheduler, Event::Closed { lane: LaneId(0) });
     assert_eq!((scheduler.wake_at(), grants(&mut scheduler, now)), (None, Vec::new()));
@@ -217,9 +221,9 @@ fn whoever_is_at_a_limit_leaves_all_the_rest_to_others() {
     let free = beside(Bounds::default());
     let all = free[0].computed + free[1].computed;
     for (bounds, most) in [
-        (Bounds { starts: flow(50.0, 5.0), ..Bounds::default() }, Some(50 * SECONDS + 5)),
+        (starts(50.0, 5.0), Some(50 * SECONDS + 5)),
         // A task spends as much fuel as it computes microseconds.
-        (Bounds { fuel: flow(100_000.0, 6_000_000.0), ..Bounds::default() }, None),
+        (fuel(100_000.0, 6_000_000.0), None),
         (Bounds { slots: Some(1), ..Bounds::default() }, None),
         (Bounds { slots: Some(0), ..Bounds::default() }, Some(0)),
     ] {
@@ -239,7 +243,7 @@ fn a_thousand_tenants_at_their_limits_keep_nobody_waiting() {
     tenants.push(Tenant::flood(1, 1_000, 0));
     let mut host = Host::new(CAPACITY, &tenants, 7);
     for tenant in 0..1_000 {
-        host.tell(bounded(tenant, Bounds { starts: flow(0.01, 1.0), ..Bounds::default() }));
+        host.tell(bounded(tenant, starts(0.01, 1.0)));
     }
     let had = host.run(2, 5);
     // Four cores; what is missing is fetched meanwhile.

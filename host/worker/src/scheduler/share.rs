@@ -57,7 +57,7 @@ impl Scheduler {
     pub(super) fn share_for(&self, lane: LaneId, look: Look, now: Instant) -> Share {
         let Some(known) = self.lanes.get(&lane) else { return Share::Nothing };
         let Some(owner) = self.tenants.get(&known.tenant) else { return Share::Nothing };
-        let wanted = match self.room_for(lane, known, owner, now) {
+        let wanted = match Self::room_for(lane, known, owner, now) {
             Ok(room) => known.wanted.min(room),
             Err(at_limit) => return Share::AtLimit(at_limit),
         };
