@@ -11,6 +11,7 @@ use saggar_harness::{
 use tokio::sync::mpsc;
 
 use crate::stage::{SOON, saggar};
+use crate::wire::Wire;
 
 /// Who the hosts are in [`House::client`] and [`House::run`].
 pub const HOSTS: &str = "hosts";
@@ -143,6 +144,15 @@ impl House {
             }
         };
         connect(options, &self.server.url()).await
+    }
+
+    /// Connects with somebody's credentials, to write by hand.
+    pub async fn wire(&self, who: &str) -> Result<Wire, String> {
+        let text = std::fs::read_to_string(self.credentials(who)).expect("it was written");
+        let between = |begin: &str, end: &str| Some(text.split_once(begin)?.1.split_once(end)?.0.trim());
+        let seed = between("-----BEGIN USER NKEY SEED-----", "-----").unwrap_or(text.trim());
+        let jwt = between("-----BEGIN NATS USER JWT-----", "-----");
+        Wire::connect(&self.server.url(), Some(seed), jwt).await
     }
 
     /// Starts a host and waits until it is ready.

@@ -4,8 +4,10 @@
 //! it waits for.
 
 mod stage;
+mod wire;
 
 mod any_client;
+mod attacks;
 mod bad_input;
 mod bench;
 mod canary;
@@ -18,11 +20,13 @@ mod crash;
 mod dev;
 mod doctor;
 mod drain;
+mod flood;
 mod follow;
 mod foreign;
 mod grants;
 mod groups;
 mod heal;
+mod hostile_headers;
 mod house;
 mod http;
 mod isolation;

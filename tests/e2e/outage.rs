@@ -96,31 +96,3 @@ async fn attack_67_no_task_and_no_guest_makes_a_series_of_metrics() {
     let chosen = ["chosen", "not-clay", "sand", "first"];
     assert!(!after.iter().any(|line| chosen.iter().any(|text| line.contains(text))), "{after:?}");
 }
-
-#[tokio::test]
-async fn a_host_whose_client_broke_down_says_so_and_exits() {
-    let (stage, mut host) = Stage::with_host("broken-client", &["echo"]).await;
-    stage.publish("echo", "good", "clay").await;
-    stage.result("echo", "good").await;
-    // A header that the client library cannot parse, which nats-server takes and stores all the same.
-    let headers = "NATS/1.0\r\nX: a\rb\r\n\r\n";
-    publish_raw(stage.server.port(), "saggar.broken-client.task.echo.bad", headers, "clay").await;
-    let status = host.wait(SOON).await;
-    assert_eq!(status.code(), Some(70), "{:?}", host.stderr());
-    assert!(host.stderr().iter().any(|line| line.contains("NATS client broke down")), "{:?}", host.stderr());
-}
-
-/// Publishes a message with headers that no client library would write.
-async fn publish_raw(port: u16, subject: &str, headers: &str, payload: &str) {
-    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.expect("the server listens");
-    let (read, mut write) = stream.into_split();
-    let (head, all) = (headers.len(), headers.len() + payload.len());
-    let message = format!(
-        "CONNECT {{\"verbose\":false,\"headers\":true,\"lang\":\"raw\",\"version\":\"0\"}}\r\n\
-         HPUB {subject} {head} {all}\r\n{headers}{payload}\r\nPING\r\n"
-    );
-    write.write_all(message.as_bytes()).await.expect("it is sent");
-    let mut lines = BufReader::new(read).lines();
-    while lines.next_line().await.expect("the server answers").is_some_and(|line| line != "PONG") {}
-}

@@ -1,10 +1,12 @@
 //! How a connection is made and kept: credentials, certificates, reconnecting, and what becomes of the server's words
 //! that answer no request.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{ConnectOptions, Event};
+use saggar_relay::{Relay, Settings, TlsFiles};
 use tokio::sync::watch;
 
 use crate::connection::{CONNECT_TIMEOUT, ConnectError};
@@ -19,30 +21,32 @@ const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(1);
 /// enough that an outage does not fill the memory.
 pub(crate) const COMMANDS_MAX: usize = 8192;
 
-/// Options for a connection of this name, whose answers arrive below `inbox`.
+/// For a file with credentials or certificates.
+fn unusable(what: &'static str, path: &Path, reason: String) -> ConnectError {
+    ConnectError::Credentials { what, path: path.display().to_string(), reason }
+}
+
+/// Options for a connection through `relay`, whose answers arrive below `inbox`. The relay stays for as long as there is
+/// anybody who could use the connection.
 ///
 /// # Errors
 /// A file that it needs cannot be used.
 pub(crate) async fn options(
     target: &Target,
-    client_name: &str,
+    relay: Arc<Relay>,
     inbox: &str,
     connected: watch::Sender<u64>,
     denials: Denials,
 ) -> Result<ConnectOptions, ConnectError> {
-    let unusable = |what, path: &std::path::Path, reason: String| ConnectError::Credentials {
-        what,
-        path: path.display().to_string(),
-        reason,
-    };
     let connected = Arc::new(connected);
     let mut options = ConnectOptions::new()
-        .name(client_name)
+        .name(relay.secret())
         .custom_inbox_prefix(inbox.to_owned())
         .connection_timeout(CONNECT_TIMEOUT)
         .client_capacity(COMMANDS_MAX)
         .reconnect_delay_callback(reconnect_delay)
         .event_callback(move |event| {
+            let _while_connected = &relay;
             note(&event, &connected, &denials);
             std::future::ready(())
         });
@@ -61,14 +65,28 @@ pub(crate) async fn options(
             options.nkey(seed.trim().to_owned())
         }
     };
+    Ok(options)
+}
+
+/// What the relay of a connection stands between: it knows the servers and does the handshakes.
+///
+/// # Errors
+/// A file that it needs cannot be used.
+pub(crate) fn relay_settings(
+    target: &Target,
+    client_name: &str,
+    inbox: &str,
+) -> Result<Settings, ConnectError> {
     if let Some(ca) = &target.ca {
         std::fs::metadata(ca).map_err(|error| unusable("the file of authorities", ca, error.to_string()))?;
-        options = options.add_root_certificates(ca.clone());
     }
-    if let Some((certificate, key)) = &target.certificate {
-        options = options.add_client_certificate(certificate.clone(), key.clone());
-    }
-    Ok(options)
+    Ok(Settings {
+        servers: target.servers.clone(),
+        tls: TlsFiles { authorities: target.ca.clone(), certificate: target.certificate.clone() },
+        name: client_name.to_owned(),
+        inboxes: inbox.to_owned(),
+        patience: CONNECT_TIMEOUT,
+    })
 }
 
 /// Doubles from 2 ms, then stays at the longest, shortened by up to a half so that hosts do not come in step.

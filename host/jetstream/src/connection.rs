@@ -1,20 +1,26 @@
 //! The one connection of a process to NATS.
 //!
+//! The client library hears its server through a relay of ours, which makes sure that it can read what it hears.
+//!
 //! The first connect is bounded and says what to do; after that the client reconnects for ever. Hosts and operators
 //! connect to the account that has the streams; publishers also to their tenant's own, which has none.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_nats::connection::State;
 use async_nats::{Client, ConnectErrorKind, jetstream};
+use bytes::Bytes;
+use futures::StreamExt as _;
+use saggar_relay::Relay;
 use tokio::sync::watch;
 
 use crate::Fault;
 use crate::api::{ADMIN_TIMEOUT, RequestError, code};
 use crate::clock::Clock;
-use crate::connect_options::options;
+use crate::connect_options::{options, relay_settings};
 use crate::denials::{DENIED_PUBLISH, Denials};
 use crate::target::Target;
 use crate::version::{OLDEST, ServerVersion};
@@ -30,6 +36,7 @@ pub struct Nats {
 
 struct Shared {
     client: Client,
+    relay: Arc<Relay>,
     jetstream: jetstream::Context,
     address: String,
     version: ServerVersion,
@@ -184,14 +191,11 @@ impl Nats {
             .clone()
             .unwrap_or_else(|| format!("_INBOX_saggar_{:016x}", rand::random::<u64>()));
         let denials = Denials::default();
-        let options = options(target, client_name, &inbox, connected, denials.clone()).await?;
-        let servers = target
-            .servers
-            .iter()
-            .map(|server| server.parse())
-            .collect::<Result<Vec<async_nats::ServerAddr>, _>>()
-            .map_err(|error| unreachable(error.to_string()))?;
-        let client = match tokio::time::timeout(CONNECT_TIMEOUT, options.connect(servers)).await {
+        let relay = Relay::start(relay_settings(target, client_name, &inbox)?).await;
+        let relay = Arc::new(relay.map_err(|error| unreachable(error.to_string()))?);
+        let options = options(target, relay.clone(), &inbox, connected, denials.clone()).await?;
+        let connecting = options.connect(relay.address().to_string());
+        let client = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(Ok(client)) => client,
             Ok(Err(error)) => {
                 let reason = with_causes(&error);
@@ -199,11 +203,12 @@ impl Nats {
                     ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation => {
                         ConnectError::Denied { address, reason }
                     }
-                    _ => unreachable(reason),
+                    _ => unreachable(relay.failure().unwrap_or(reason)),
                 });
             }
             Err(_) => {
-                return Err(unreachable(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())));
+                let silent = || format!("no answer within {} s", CONNECT_TIMEOUT.as_secs());
+                return Err(unreachable(relay.failure().unwrap_or_else(silent)));
             }
         };
         let info = client.server_info();
@@ -213,8 +218,18 @@ impl Nats {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ADMIN_TIMEOUT);
         let (clock, is_tenants) = (Clock::default(), AtomicBool::new(false));
-        let shared =
-            Shared { client, jetstream, address, version, clock, inbox, denials, is_tenants, connects };
+        let shared = Shared {
+            client,
+            relay,
+            jetstream,
+            address,
+            version,
+            clock,
+            inbox,
+            denials,
+            is_tenants,
+            connects,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -288,26 +303,36 @@ impl Nats {
         self.shared.connects.clone()
     }
 
-    /// Sends everything that waits to be sent, acknowledgements above all. To be called before a process ends.
+    /// Sends everything that waits to be sent, acknowledgements above all, and waits until the server has it: what it
+    /// is told afterwards comes back. To be called before a process ends.
     ///
     /// # Errors
     /// The connection is down, and did not come back within `within`.
     pub async fn flush(&self, within: Duration) -> Result<(), RequestError> {
         const DOING: &str = "sending what waits";
-        match tokio::time::timeout(within, self.shared.client.flush()).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(RequestError::Closed { doing: DOING }),
-            Err(_) => Err(RequestError::TimedOut { doing: DOING, waited: within }),
+        let client = &self.shared.client;
+        let inbox = async_nats::Subject::from(client.new_inbox());
+        let echoing = async {
+            let closed = RequestError::Closed { doing: DOING };
+            let mut echo = client.subscribe(inbox.clone()).await.map_err(|_| closed.clone())?;
+            client.publish(inbox.clone(), Bytes::new()).await.map_err(|_| closed.clone())?;
+            echo.next().await.map(|_| ()).ok_or(closed)
+        };
+        match self.answered(DOING, &inbox, within, pin!(echoing)).await {
+            // It has read even that.
+            Err(RequestError::Denied { .. }) => Ok(()),
+            flushed => flushed,
         }
     }
 
     /// Sends what waits, then ends the connection for good, for all clones of this handle.
     pub async fn close(&self, within: Duration) {
-        let client = &self.shared.client;
+        let Shared { client, relay, .. } = &*self.shared;
         let ending = async {
             // Draining only asks for it; what is asked afterwards is answered when it is done.
             client.drain().await.ok();
             client.flush().await.ok();
+            relay.ended().await;
         };
         // Whether it could be ended in good order matters to nobody any more.
         tokio::time::timeout(within, ending).await.ok();

@@ -54,16 +54,10 @@ impl Delivery {
         &self.message.payload
     }
 
-    /// The headers; those of one name in the order they were published, the names in no order.
+    /// The headers; those of one name in the order they were published, the names in no order. Of one that could not be
+    /// read as it was published the relay has made one that can be, and said so in a header of its own.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.message.headers.iter().flat_map(headers::pairs)
-    }
-
-    /// Whether its headers could not all be understood, so that some are missing from [`Delivery::headers`]; or its
-    /// publisher gave it a status, which only the server may.
-    #[must_use]
-    pub fn is_malformed(&self) -> bool {
-        self.message.status.is_some() || self.message.description.is_some()
     }
 
     /// Its place in the tenant's stream, from 1.

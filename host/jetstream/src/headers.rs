@@ -128,6 +128,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_the_relay_says_of_a_message_is_what_the_model_reads() {
+        assert_eq!(saggar_relay::MALFORMED, saggar_model::header_name::MALFORMED);
+    }
+
+    #[test]
     fn a_line_break_in_a_value_is_escaped() {
         let mut headers = Headers::new();
         headers.set("Saggar-Reason", "a\r\nNats-Rollup: all".to_owned());

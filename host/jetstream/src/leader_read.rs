@@ -44,7 +44,8 @@ impl AtLeader {
     }
 
     fn read(stored: Stored) -> Option<Self> {
-        let headers = String::from_utf8(STANDARD.decode(stored.hdrs).ok()?).ok()?;
+        // A publisher may have written anything there.
+        let headers = String::from_utf8_lossy(&STANDARD.decode(stored.hdrs).ok()?).into_owned();
         let time = parse_rfc3339(&stored.time).ok()?.into();
         Some(Self { sequence: stored.seq, time, payload: STANDARD.decode(stored.data).ok()?.into(), headers })
     }

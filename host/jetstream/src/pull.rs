@@ -372,7 +372,7 @@ impl Stream for Pull {
                 }
                 Poll::Pending => return Poll::Pending,
             };
-            // A task is told by its reply subject: a publisher can give it any status line.
+            // A task is told by its reply subject. What its publisher gave it for a status the relay has taken away.
             if let Some(place) = Place::of(&message) {
                 self.left -= 1;
                 return Poll::Ready(Some(Ok(Delivery::new(&self.queue.nats, message, place))));

@@ -71,6 +71,9 @@ pub mod name {
     pub const AFTER: &str = "Saggar-After";
     /// Bytes of a large payload as a whole.
     pub const SIZE: &str = "Saggar-Size";
+    /// What of a message could not be read as it was published. Written on its way to who reads it, in place of what was
+    /// wrong; a publisher who writes it says that of itself.
+    pub const MALFORMED: &str = "Saggar-Malformed";
     /// Why a task became a dead letter.
     pub const REASON: &str = "Saggar-Reason";
 }
@@ -92,7 +95,7 @@ pub(crate) fn belongs_to_saggar(name: &str) -> bool {
 pub(crate) fn is_publishers(header: &str) -> bool {
     [name::TIMEOUT, name::DEADLINE, name::REPLY_TO, name::PAYLOAD, name::ONCE, name::PARENT, name::DEPTH]
         .into_iter()
-        .chain([name::GROUP, name::JOINS])
+        .chain([name::GROUP, name::JOINS, name::MALFORMED])
         .any(|ours| ours.eq_ignore_ascii_case(header))
 }
 

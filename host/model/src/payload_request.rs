@@ -40,6 +40,9 @@ pub enum PayloadRequest {
 /// Why a request cannot be understood. The text is safe to show.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadPayloadRequest {
+    /// It was put right on its way, so that nobody knows what it said.
+    #[error("the message cannot be read as it was published: {0}")]
+    Malformed(String),
     /// It does not say what to do.
     #[error("header Saggar-Blob must be `put`, `finish`, `get` or `remove`, and is `{0}`")]
     Operation(String),
@@ -82,6 +85,9 @@ impl PayloadRequest {
     /// See [`BadPayloadRequest`].
     pub fn read<'a>(header: impl Fn(&'static str) -> Option<&'a str>) -> Result<Self, BadPayloadRequest> {
         let shown = |text: &str| escape_and_cut(text, 256);
+        if let Some(what) = header(name::MALFORMED) {
+            return Err(BadPayloadRequest::Malformed(shown(what)));
+        }
         let name = || header(name::PAYLOAD).map(PayloadName::from_header).transpose();
         let named = || name()?.ok_or(BadPayloadRequest::Unnamed);
         let after = || match header(name::AFTER) {

@@ -73,8 +73,14 @@ impl TaskHeaders {
         headers: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, Invalid> {
         let mut read = Self::default();
+        let mut wrong = None;
         let mut bytes = 0;
         for (header, value) in headers {
+            // Whatever else is wrong with it may come of that.
+            if header.eq_ignore_ascii_case(name::MALFORMED) {
+                let what = escape_and_cut(value, SHOWN_BYTES);
+                return Err(Invalid(format!("the message cannot be read as it was published: {what}")));
+            }
             // What a timer adds must not make a task too large that was not.
             if !is_hosts(header) {
                 bytes += header.len() + value.len();
@@ -84,9 +90,11 @@ impl TaskHeaders {
                     "the headers are larger than {HEADERS_MAX_BYTES} bytes together"
                 )));
             }
-            read.take(subjects, header, value)?;
+            if let Err(invalid) = read.take(subjects, header, value) {
+                wrong.get_or_insert(invalid);
+            }
         }
-        Ok(read)
+        wrong.map_or(Ok(read), Err)
     }
 
     fn take(&mut self, subjects: &Subjects, header: &str, value: &str) -> Result<(), Invalid> {
@@ -253,6 +261,17 @@ mod tests {
         }
         let Invalid(reason) = read(&[("Saggar-Timeout", &"\u{1b}".repeat(5000))]).unwrap_err();
         assert!(reason.len() < 512 && !reason.contains('\u{1b}'), "{reason}");
+    }
+
+    #[test]
+    fn a_message_that_was_put_right_on_its_way_is_invalid_whatever_else_is_wrong_with_it() {
+        for headers in [
+            [("saggar-malformed", "no \u{1b}colon"), ("Saggar-Timeout", "soon")],
+            [("Saggar-Timeout", "soon"), ("Saggar-Malformed", "no \u{1b}colon")],
+        ] {
+            let Invalid(reason) = read(&headers).unwrap_err();
+            assert_eq!(reason, "the message cannot be read as it was published: no \\u{1b}colon");
+        }
     }
 
     #[test]

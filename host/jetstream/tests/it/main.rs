@@ -12,6 +12,7 @@ mod plugins;
 mod provision;
 mod publish;
 mod pull;
+mod relay;
 mod results;
 mod schedules;
 mod server;
