@@ -97,7 +97,7 @@ fn execute(arguments: Arguments, console: Console) -> Result<Exit, Failure> {
             Command::Tenant(arguments) => commands::tenant::execute(arguments, &connection, console).await,
             Command::Top(arguments) => commands::top::execute(arguments, &connection, console).await,
             Command::Doctor(arguments) => commands::doctor::execute(arguments, &connection, console).await,
-            Command::Bench(arguments) => commands::bench::execute(arguments, console).await,
+            Command::Bench(arguments) => Box::pin(commands::bench::execute(arguments, console)).await,
             Command::Conformance(arguments) => commands::conformance::execute(arguments, console).await,
             Command::Schema(arguments) => commands::schema::execute(&arguments, console),
             Command::Completions(arguments) => commands::completions::execute(&arguments, console),
