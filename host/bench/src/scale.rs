@@ -34,7 +34,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// At most a quarter of an hour.
+    /// A quarter of an hour and a bit.
     pub const FULL: Self = Self {
         rounds: 5,
         drain_tasks: 100_000,
@@ -47,7 +47,7 @@ impl Scale {
         depths: &[10_000, 100_000, 1_000_000],
         asleep: &[1_000, 10_000],
         work: Duration::from_secs(1),
-        bound: Duration::from_mins(13),
+        bound: Duration::from_mins(15),
         grace: Duration::from_secs(100),
     };
 

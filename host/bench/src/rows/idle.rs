@@ -1,7 +1,7 @@
 //! What a host costs that has many tenants and nothing to do: memory by which the process grows from before there is a
 //! host, and processor time once it has found all queues.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use saggar_model::Limits;
 
@@ -18,24 +18,20 @@ const CORE: f64 = 50.0;
 
 const MIB: f64 = 1_048_576.0;
 
-/// How long is looked.
-const LOOK: Duration = Duration::from_secs(10);
-
-/// Until every lane has its plugin, its queue and a request at the server.
-const SETTLED: Duration = Duration::from_secs(10);
-
 #[expect(clippy::cast_precision_loss, reason = "bytes of a process")]
 pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchError> {
     let component = setting.components.read("echo")?;
     let count = setting.scale.tenants.iter().copied().max().unwrap_or(1);
+    let look = setting.scale.sharing / 6;
     let (grown, cpu) = Stage::with(setting, async |stage| {
         stage.tenants(count, &component, Limits::default()).await?;
         let before = memory();
         stage
             .host(HostSize::default(), async |_| {
-                tokio::time::sleep(SETTLED).await;
+                // Until every lane has its plugin, its queue and a request at the server.
+                tokio::time::sleep(look).await;
                 let (cpu, start) = (cpu_time("self"), Instant::now());
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(look).await;
                 let cpu = (cpu_time("self") - cpu) / start.elapsed().as_secs_f64() * 1e3;
                 Ok((memory() as f64 - before as f64, cpu))
             })

@@ -79,7 +79,7 @@ async fn beside(setting: &Setting<'_>, others: &[(&'static str, &'static str)]) 
     for (name, _) in others {
         kinds.push(Kind { component: setting.components.read(name)?, weight: 1, limits });
     }
-    let time = setting.scale.sharing / 3;
+    let time = setting.scale.sharing / 4;
     let computed = Stage::with(setting, async |stage| {
         let tenants = stage.tenants_of(&kinds).await?;
         let (first, rest) = tenants.split_at(1);
