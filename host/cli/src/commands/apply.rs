@@ -25,6 +25,9 @@ use crate::tenant_files::{self, Step};
 /// fraction of a second.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long one look at a tenant may take.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(2);
+
 /// How often to look whether they have.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -224,12 +227,16 @@ async fn set_right(nats: &Nats, steps: &[&Step]) -> Result<Vec<String>, Failure>
     let mut left = Vec::new();
     for step in steps {
         loop {
-            let drift = diff::drift(nats, &provisioner, &step.wanted).await?;
-            if drift.is_none() {
-                break;
-            }
+            // What a cluster has just made has nobody yet who answers for it.
+            let looking = diff::drift(nats, &provisioner, &step.wanted);
+            let lines = match tokio::time::timeout(LOOKED_AT_WITHIN, looking).await {
+                Ok(Ok(drift)) if drift.is_none() => break,
+                Ok(Ok(drift)) => drift.lines(),
+                Ok(Err(failure)) => vec![failure.to_string()],
+                Err(_) => vec![format!("tenant {}: NATS does not say how it is", step.tenant())],
+            };
             if Instant::now() >= end {
-                left.extend(drift.lines());
+                left.extend(lines);
                 break;
             }
             tokio::time::sleep(LOOK).await;
