@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use saggar_harness::{SaggarProcess, eventually};
-use saggar_jetstream::{Nats, Results, StoredResult, Target};
+use saggar_jetstream::{Nats, Results, StoredResult, Target, Usages};
 use saggar_model::{Outcome, Spent};
 use serde_json::Value;
 
@@ -46,9 +46,12 @@ fn shown(lines: &BTreeMap<String, Value>) -> Sums {
     (tasks, amounts)
 }
 
+async fn nats(stage: &Stage) -> Nats {
+    Nats::connect(&Target::at(&stage.server.url()), "test").await.expect("it answers")
+}
+
 async fn results(stage: &Stage) -> Vec<StoredResult> {
-    let nats = Nats::connect(&Target::at(&stage.server.url()), "test").await.expect("it answers");
-    Results::new(&nats).list(&stage.tenant, None, 0, 10_000).await.expect("it lists results")
+    Results::new(&nats(stage).await).list(&stage.tenant, None, 0, 10_000).await.expect("it lists results")
 }
 
 /// The same sums, of the results themselves.
@@ -189,6 +192,9 @@ async fn a_host_that_leaves_writes_its_books_and_nobody_pays_for_what_it_cut_sho
     stage.running("spin", 1).await;
     first.terminate();
     assert_eq!(first.wait(SOON).await.code(), Some(0));
+    let books =
+        Usages::new(&nats(&stage).await).books(Some(&stage.tenant), None).await.expect("it lists books");
+    assert_eq!(books, [], "in the account, so that nobody has to look for results behind them");
     let rows = usage(&stage, "queue").await;
     assert_eq!(rows["fails"]["tasks"]["succeeded"], 1, "written before it left: {rows:?}");
     assert!(rows["spin"]["uncharged"]["fuel"].as_u64() > Some(0), "{rows:?}");

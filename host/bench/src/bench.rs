@@ -53,6 +53,9 @@ pub enum BenchError {
     /// A directory for what is compiled could not be made.
     #[error("a temporary directory cannot be made: {0}")]
     Directory(#[source] io::Error),
+    /// A client has no runtime.
+    #[error("a client cannot be started: {0}")]
+    Client(#[source] io::Error),
     /// There is no nats-server.
     #[error(transparent)]
     Server(#[from] LocalServerError),

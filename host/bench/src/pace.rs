@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use saggar_jetstream::{NewTask, ResultListener, Tasks};
+use saggar_jetstream::{Nats, NewTask, ResultListener, Target, Tasks};
 use saggar_model::TenantName;
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
@@ -43,15 +43,34 @@ pub(crate) struct Times {
 
 /// Publishes tasks to a tenant's queue at `pace`, for as long as `go_on` says so, and takes the time from before each
 /// is sent to when its result is heard.
-pub(crate) async fn round_trips(
+///
+/// The client is on a thread of its own: what computes for a worker does not keep it from reading its clock.
+///
+/// # Panics
+/// Outside of a runtime of several threads.
+pub(crate) fn round_trips(
     stage: &Stage,
     tenant: &TenantName,
     payload: &Bytes,
     pace: Pace,
     go_on: impl Fn() -> bool,
 ) -> Result<Times, BenchError> {
-    let mut results = ResultListener::start(&stage.server.url(), tenant).await?;
-    let tasks = Tasks::new(&stage.nats);
+    tokio::task::block_in_place(|| {
+        let client = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let client = client.map_err(BenchError::Client)?;
+        client.block_on(measure(&stage.server.url(), tenant, payload, pace, go_on))
+    })
+}
+
+async fn measure(
+    url: &str,
+    tenant: &TenantName,
+    payload: &Bytes,
+    pace: Pace,
+    go_on: impl Fn() -> bool,
+) -> Result<Times, BenchError> {
+    let mut results = ResultListener::start(url, tenant).await?;
+    let tasks = Tasks::new(&Nats::connect(&Target::at(url), "saggar bench client").await?);
     // The worker may still get its plugin ready, which is another row's concern.
     let first = NewTask { id: Some(FIRST.parse().expect("an id")), ..NewTask::default() };
     tasks.publish(tenant, &queue_name(), first).await?;

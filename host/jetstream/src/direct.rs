@@ -13,8 +13,10 @@ use futures::StreamExt as _;
 use crate::api::{READ_TIMEOUT, RequestError};
 use crate::{Nats, headers};
 
-/// Messages asked for at once. The server bounds the bytes itself.
-const PAGE: usize = 256;
+/// Messages asked for at once, however small. For every page the server counts what is behind it, subject by subject of
+/// the whole stream, and until it has, the connection that asked waits with all else that it carries. The server bounds
+/// the bytes itself.
+pub(crate) const PAGE: usize = 8_192;
 
 /// How long a replica may be behind a write that we know of.
 const BEHIND_MAX: Duration = Duration::from_secs(2);
@@ -93,12 +95,32 @@ impl Nats {
         stream: &str,
         sequence: u64,
     ) -> Result<Option<Kept>, RequestError> {
+        self.got(doing, stream, &serde_json::json!({ "seq": sequence })).await
+    }
+
+    /// The one message that is asked for.
+    async fn got(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        body: &serde_json::Value,
+    ) -> Result<Option<Kept>, RequestError> {
         let request = format!("$JS.API.DIRECT.GET.{stream}");
-        let body = format!("{{\"seq\":{sequence}}}");
-        match self.request(doing, request, None, body.into(), READ_TIMEOUT).await {
+        match self.request(doing, request, None, body.to_string().into(), READ_TIMEOUT).await {
             Ok(answer) => Ok(Kept::read(answer)),
             Err(error) => Err(self.explained(stream, error).await),
         }
+    }
+
+    /// The first message whose subject matches `filter`, from place `from` on. Unlike a page, it costs the server no count.
+    async fn first_of(
+        &self,
+        doing: &'static str,
+        stream: &str,
+        filter: &str,
+        from: u64,
+    ) -> Result<Option<Kept>, RequestError> {
+        self.got(doing, stream, &serde_json::json!({ "seq": from, "next_by_subj": filter })).await
     }
 
     /// Up to `limit` messages whose subjects match `filter`, after place `after`, oldest first.
@@ -110,6 +132,10 @@ impl Nats {
         after: u64,
         limit: usize,
     ) -> Result<Vec<Kept>, RequestError> {
+        if limit == 1 {
+            let found = self.first_of(doing, stream, filter, after.saturating_add(1)).await?;
+            return Ok(found.into_iter().collect());
+        }
         let mut found: Vec<Kept> = Vec::new();
         while found.len() < limit {
             let from = found.last().map_or(after, |kept| kept.sequence) + 1;

@@ -8,13 +8,13 @@ use saggar_model::Subjects;
 use serde_json::{Value, json};
 
 use crate::api::RequestError;
+use crate::direct::PAGE;
 use crate::pull::{PullError, TaskQueue};
 
 /// The end of a pause that is to end now, by the server's clock and the time a request takes to it.
 const RESUMED_IN: Duration = Duration::from_millis(200);
 
-/// Messages looked at in one go.
-const PAGE: usize = 1000;
+/// Bytes looked at in one go.
 const PAGE_BYTES: usize = 4 << 20;
 
 /// Messages deleted at once.

@@ -9,10 +9,10 @@ use std::time::SystemTime;
 
 use saggar_model::{Bill, BookId, Day, Page, Sequence, Subjects, TaskResult, TenantName};
 
+use crate::direct::PAGE;
 use crate::usages::{StoredBook, UsageError, Usages};
 
-/// Results read at once, in messages and bytes: their outputs come with them.
-const PAGE_MESSAGES: usize = 256;
+/// Bytes of results read at once: their outputs come with them.
 const PAGE_BYTES: usize = 4 << 20;
 
 /// How often a write is tried again that somebody else was faster with: as many as can want the same at once.
@@ -56,8 +56,7 @@ impl Usages {
         let mut after = page.through;
         loop {
             let doing = "reading results for a book of usage";
-            let scanned =
-                self.nats.scan_page(doing, &stream, &filter, after, PAGE_MESSAGES, PAGE_BYTES).await;
+            let scanned = self.nats.scan_page(doing, &stream, &filter, after, PAGE, PAGE_BYTES).await;
             let (kept, more) = match scanned {
                 // The tenant is gone, and its results are.
                 Err(error) if error.is_not_found() => (Vec::new(), false),

@@ -12,12 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::api::RequestError;
-use crate::direct::Kept;
+use crate::direct::{Kept, PAGE};
 use crate::headers::Headers;
 use crate::{Fault, Nats};
 
-/// What is read of the stream at once, in messages and bytes: a day of a large tenant takes half a megabyte.
-const PAGE_MESSAGES: usize = 256;
+/// Bytes read at once: a day of a large tenant takes half a megabyte.
 const PAGE_BYTES: usize = 8 << 20;
 
 /// The accounts in this NATS.
@@ -250,7 +249,7 @@ impl Usages {
     ) -> Result<(), UsageError> {
         let (stream, mut after) = (Subjects::USAGE_STREAM, 0);
         loop {
-            let page = self.nats.scan_page(doing, stream, filter, after, PAGE_MESSAGES, PAGE_BYTES).await;
+            let page = self.nats.scan_page(doing, stream, filter, after, PAGE, PAGE_BYTES).await;
             let (kept, more) = match page {
                 // Made by the first host; where there was none, nothing was used.
                 Err(error) if error.is_not_found() => return Ok(()),

@@ -113,13 +113,16 @@ impl Books {
         format!("{}-{number:x}", self.0.instance).parse().expect("an instance is hexadecimal")
     }
 
-    /// Writes what is new every few seconds, and once more at `stop`.
+    /// Writes what is new every few seconds, and at `stop` puts everything into the accounts.
     pub(crate) async fn keep(self, stop: CancellationToken) {
         let mut write = tokio::time::interval(WRITE);
         write.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = stop.cancelled() => return self.write().await,
+                () = stop.cancelled() => {
+                    self.write().await;
+                    return self.close().await;
+                }
                 _ = write.tick() => {}
                 () = self.0.full.notified() => {}
             }
@@ -139,6 +142,29 @@ impl Books {
         let all = open.iter().filter(|ledger| !ledger.is_stuck()).chain(&retired);
         stream::iter(all).for_each_concurrent(AT_ONCE, |ledger| self.write_one(ledger)).await;
         lock(&self.0.retired).retain(|ledger| !ledger.is_retired());
+    }
+
+    /// Puts the books into the accounts, so that nobody has to look for results behind them. What this host is not sure
+    /// of, or does not get done, is left to the leader.
+    async fn close(&self) {
+        let open: Vec<_> = lock(&self.0.open).values().filter_map(|book| book.get().cloned()).collect();
+        let whole = open.iter().filter_map(|ledger| ledger.whole());
+        let settling = stream::iter(whole).for_each_concurrent(AT_ONCE, async |book| {
+            if let Err(error) = self.settle(&book).await {
+                tracing::debug!(tenant = %book.tenant, %error, "a book of usage is left to the leader");
+            }
+        });
+        settling.await;
+    }
+
+    /// Puts a book into the account, unless somebody has closed it who took this host for lost: days of it may be there
+    /// already, and nobody remembers since when.
+    async fn settle(&self, book: &StoredBook) -> Result<(), UsageError> {
+        let usages = &self.0.usages;
+        match usages.get(&book.tenant, book.record.id()).await? {
+            Some(stored) if stored.revision == book.revision => usages.settle(&stored).await,
+            _ => Ok(()),
+        }
     }
 
     async fn write_one(&self, ledger: &Ledger) {

@@ -147,13 +147,23 @@ impl Ledger {
     pub(crate) fn over(&self) -> Option<(StoredBook, Day)> {
         let state = self.lock();
         let day = state.book.over()?;
-        let book = StoredBook {
+        Some((self.stored(&state), day))
+    }
+
+    /// The book as it is stored, if everything is in it that it will ever have unless another result is begun.
+    pub(crate) fn whole(&self) -> Option<StoredBook> {
+        let mut state = self.lock();
+        let is_whole = state.book.is_settled() && !state.book.is_stuck() && state.book.draft().is_none();
+        is_whole.then(|| self.stored(&state))
+    }
+
+    fn stored(&self, state: &State) -> StoredBook {
+        StoredBook {
             tenant: self.tenant.clone(),
             record: state.record(""),
             revision: state.revision,
             stored_at: SystemTime::UNIX_EPOCH,
-        };
-        Some((book, day))
+        }
     }
 
     /// It is there.

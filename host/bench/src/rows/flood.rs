@@ -77,7 +77,7 @@ async fn one(setting: &Setting<'_>, what: &Flood, side: Side) -> Result<Times, B
         let quiet = async |worker: &Worker| {
             stage.begun(worker, flood / 20).await?;
             let there = || flood == 0 || worker.settled() < flood / 10 * 9;
-            round_trips(stage, &tenants[0], &payload, pace, there).await
+            round_trips(stage, &tenants[0], &payload, pace, there)
         };
         stage.work(Side::Ours, &tenants, quiet).await
     })

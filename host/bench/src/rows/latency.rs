@@ -37,9 +37,7 @@ async fn one(setting: &Setting<'_>, side: Side) -> Result<Times, BenchError> {
     let pace = Pace { every: EVERY, count: setting.scale.round_trips };
     Stage::with(setting, async |stage| {
         let tenants = stage.tenants(1, &component, Limits::default()).await?;
-        stage
-            .work(side, &tenants, async |_| round_trips(stage, &tenants[0], &payload, pace, || true).await)
-            .await
+        stage.work(side, &tenants, async |_| round_trips(stage, &tenants[0], &payload, pace, || true)).await
     })
     .await
 }

@@ -14,12 +14,12 @@ use saggar_model::{PayloadName, StoreError, Subjects, TaskRef};
 use super::Blobs;
 use super::payloads::{OWNER, Payloads, named};
 use super::sweep::LEFT_AFTER;
+use crate::direct::PAGE;
 use crate::records::{RecordsError, Results};
 
 const DOING: &str = "looking for what names a payload";
 
-/// Messages read at once, and about how many of their bytes.
-const PAGE: usize = 256;
+/// About how many bytes are read at once.
 const PAGE_BYTES: usize = 1 << 20;
 
 /// What a message counts for beside its payload.
