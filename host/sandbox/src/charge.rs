@@ -2,8 +2,8 @@
 //!
 //! The guest's own instructions are counted by the engine, and at those it stops now and then to let others run. A
 //! call into the host is a few instructions to it, whatever the host does meanwhile. So each call is charged, for
-//! itself and for the bytes that the host handles for it; and when a guest has spent a turn's worth of fuel, the host
-//! yields for it at the end of a call. A charge restarts the engine's own count to the next yield, which is why that
+//! itself and for the bytes that the host handles for it; and when a guest has spent as much fuel as between two
+//! yields, the host yields for it at the end of a call. A charge restarts the engine's own count to the next yield, which is why that
 //! one is not enough.
 //!
 //! The charge follows the call: what the guest cannot pay for has happened as a whole, and is the last thing it did.
@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 
 use wasmtime::{CallHook, CallHookHandler, StoreContextMut, Trap};
 
+use crate::computing::give_way;
 use crate::settings::YIELD_INTERVAL;
 use crate::state::State;
 
@@ -128,7 +129,7 @@ impl CallHookHandler<State> for Border {
             CallHook::ReturningFromHost => match charge(&mut store) {
                 Ok(Turn::GoesOn) => Box::pin(Over),
                 Ok(Turn::Ends) => Box::pin(async {
-                    tokio::task::yield_now().await;
+                    give_way().await;
                     Ok(())
                 }),
                 Err(error) => Box::pin(std::future::ready(Err(error))),

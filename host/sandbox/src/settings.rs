@@ -51,9 +51,9 @@ pub(crate) const FEATURES: WasmFeatures = WasmFeatures::WASM2
     .union(WasmFeatures::COMPONENT_MODEL)
     .difference(WasmFeatures::GC_TYPES);
 
-/// The guest yields to the executor after so much fuel, roughly a millisecond of work: short enough for the wall
-/// limit and the neighbours, long enough to cost nothing (at 10,000 the same work takes 2.6 times as long).
-pub(crate) const YIELD_INTERVAL: u64 = 1_000_000;
+/// The guest gives way after so much fuel, 30 µs of work or more: less than a turn, so that its length is known, and
+/// enough to cost a hundredth at most (at 10,000 the same work takes 2.6 times as long).
+pub(crate) const YIELD_INTERVAL: u64 = 200_000;
 
 /// Random bytes per call. More would let a guest make the host allocate at will.
 pub(crate) const RANDOM_MAX_BYTES: u64 = 64 << 10;

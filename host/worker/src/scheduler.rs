@@ -67,6 +67,13 @@ const FEW: u32 = 4;
 /// left for the others, and they are looked at when something came back.
 const LOOKED_AT: usize = 256;
 
+/// While some lane has little to do, so many slots for each core are enough for a tenant with short tasks: those under way
+/// are all before the other's, in the host and in the server.
+const CROWD: u32 = 16;
+
+/// A lane that had no more than a few tasks for so long has little to do, and will be thought to for as long again.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// One part in so many of slots and memory is kept for tenants that hold none, so that a task of a quiet one starts at
 /// once although another's flood, of short tasks or of long ones, has taken all the rest.
 const KEPT_FREE: u32 = 16;
@@ -106,6 +113,8 @@ pub struct Scheduler {
     refused: Refused,
     /// Since when somebody sees slots that are too few for a batch.
     held_back_since: Option<Instant>,
+    /// Who got something last of those that have little to do, and when.
+    quiet: Option<(LaneId, Instant)>,
     /// Whether somebody waits for the processors.
     is_busy: bool,
     /// Up to when what is held has been charged for.
@@ -134,6 +143,7 @@ impl Scheduler {
             parked: BTreeSet::new(),
             refused: Refused::new(),
             held_back_since: None,
+            quiet: None,
             is_busy: false,
             charged_until: None,
             load: 0.0,
@@ -361,9 +371,15 @@ impl Scheduler {
 
     /// Gives a lane its turn.
     fn grant(&mut self, lane: LaneId, slots: u32, guests: u32, now: Instant) -> Grant {
-        if let Some(known) = self.lanes.get(&lane) {
+        if let Some(known) = self.lanes.get_mut(&lane) {
             if !known.is_short() {
                 self.held_back_since = None;
+            }
+            if known.is_quiet(now) {
+                self.quiet = Some((lane, now));
+            }
+            if known.wanted > FEW {
+                known.crowded_at = Some(now);
             }
             let (tenant, expected) = (known.tenant, known.cost.takes() * i64::from(slots));
             if let Some(owner) = self.tenants.get_mut(&tenant) {

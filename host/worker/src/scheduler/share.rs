@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::account::{Lane, Tenant};
 use super::allowance::AtLimit;
-use super::{AT_ONCE, BATCH_WORTH, Capacity, KEPT_FREE, LINGER, LaneId, Scheduler};
+use super::{AT_ONCE, BATCH_WORTH, CROWD, Capacity, FEW, KEPT_FREE, LINGER, LaneId, QUIET, Scheduler};
 
 /// What there is for a lane.
 pub(super) enum Share {
@@ -71,6 +71,10 @@ impl Scheduler {
             Look::Aged => cores,
         };
         let fit = guests_of(self.free.memory.saturating_sub(kept_memory)).min(computing);
+        let wanted = wanted.min(self.room_in_crowd(lane, known, owner, now));
+        if wanted == 0 {
+            return Share::Nothing;
+        }
         let share = self.entitled(owner).max(known.ahead.min(self.quantum)).max(1).min(wanted);
         let slots = share.min(self.free.slots.saturating_sub(kept)).min(fit.saturating_mul(known.ahead));
         if slots == 0 {
@@ -115,6 +119,22 @@ impl Scheduler {
         let all = self.capacity.slots;
         let of_tenant = u64::from(all) * u64::from(owner.weight) / self.active_weight.max(1);
         u32::try_from(of_tenant / u64::from(owner.waiting.max(1))).unwrap_or(all)
+    }
+
+    /// How many more short tasks a lane may hold beside those that have little to do. Half of what there is is worth a
+    /// request; less is not, unless it has nothing.
+    fn room_in_crowd(&self, lane: LaneId, known: &Lane, owner: &Tenant, now: Instant) -> u32 {
+        let is_beside =
+            |(quiet, at): (LaneId, Instant)| quiet != lane && now.saturating_duration_since(at) < QUIET;
+        if known.ahead == 1 || !self.quiet.is_some_and(is_beside) {
+            return u32::MAX;
+        }
+        let most = CROWD.saturating_mul(self.capacity.cores);
+        match (most.saturating_sub(owner.out.slots), known.out.slots) {
+            (room, 0) => room.max(FEW),
+            (room, _) if room < most / 2 => 0,
+            (room, _) => room,
+        }
     }
 
     /// How many more guests of a lane may compute beside those that do.

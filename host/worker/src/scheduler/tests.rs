@@ -65,6 +65,44 @@ fn lanes_that_wait_share_the_slots() {
     assert_eq!(slots(&grants(&mut scheduler, Instant::now())), [(0, 16), (1, 16), (2, 16), (3, 16)]);
 }
 
+/// A flood's lane, and how much of it is out.
+fn flooding(scheduler: &mut Scheduler, now: Instant) -> u32 {
+    let mut out = 0;
+    for _ in 0..100 {
+        tell(scheduler, Event::Waiting { lane: LaneId(0), wanted: 1000, ahead: 64, holding: false });
+        out += grants(scheduler, now).iter().map(|grant| grant.slots).sum::<u32>();
+    }
+    out
+}
+
+#[test]
+fn a_flood_of_short_tasks_makes_room_for_who_has_little_to_do_and_only_then() {
+    let mut scheduler = with_cores(256, 256 * MIB, 2, 2);
+    let now = Instant::now();
+    let alone = flooding(&mut scheduler, now);
+    assert!(alone > 200, "it holds {alone}");
+    let give_all_back = |scheduler: &mut Scheduler, lane, slots| {
+        scheduler.handle(Event::Settled { lane: LaneId(lane), slots, ran: slots }, now);
+    };
+    tell(&mut scheduler, Event::Waiting { lane: LaneId(1), wanted: 1, ahead: 64, holding: true });
+    assert_eq!(slots(&grants(&mut scheduler, now)), [(1, 1)]);
+    give_all_back(&mut scheduler, 1, 1);
+    give_all_back(&mut scheduler, 0, alone);
+    let beside = flooding(&mut scheduler, now);
+    assert!((CROWD..=2 * CROWD).contains(&beside), "it holds {beside}");
+    let later = now + QUIET;
+    assert!(flooding(&mut scheduler, later) + beside > 200, "the other has nothing to do any more");
+}
+
+#[test]
+fn a_burst_does_not_make_room_for_itself() {
+    let mut scheduler = with_cores(256, 256 * MIB, 2, 1);
+    let now = Instant::now();
+    tell(&mut scheduler, Event::Waiting { lane: LaneId(0), wanted: 1, ahead: 64, holding: true });
+    assert_eq!(slots(&grants(&mut scheduler, now)), [(0, 1)]);
+    assert!(flooding(&mut scheduler, now) > 200);
+}
+
 #[test]
 fn a_flood_leaves_slots_for_a_queue_that_was_quiet() {
     let mut scheduler = with_lanes(64, 64 * MIB, 2);
