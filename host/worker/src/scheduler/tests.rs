@@ -65,14 +65,22 @@ fn lanes_that_wait_share_the_slots() {
     assert_eq!(slots(&grants(&mut scheduler, Instant::now())), [(0, 16), (1, 16), (2, 16), (3, 16)]);
 }
 
-/// A flood's lane, and how much of it is out.
-fn flooding(scheduler: &mut Scheduler, now: Instant) -> u32 {
-    let mut out = 0;
+fn short(lane: u64, wanted: u32) -> Event {
+    Event::Waiting { lane: LaneId(lane), wanted, ahead: 64, holding: wanted == 1 }
+}
+
+/// What a lane gets that asks again and again.
+fn flooding(scheduler: &mut Scheduler, now: Instant) -> Vec<Grant> {
+    let mut given = Vec::new();
     for _ in 0..100 {
-        tell(scheduler, Event::Waiting { lane: LaneId(0), wanted: 1000, ahead: 64, holding: false });
-        out += grants(scheduler, now).iter().map(|grant| grant.slots).sum::<u32>();
+        tell(scheduler, short(0, 1000));
+        given.extend(grants(scheduler, now));
     }
-    out
+    given
+}
+
+fn sum(grants: &[Grant]) -> u32 {
+    grants.iter().map(|grant| grant.slots).sum()
 }
 
 #[test]
@@ -80,34 +88,32 @@ fn a_flood_of_short_tasks_makes_room_for_who_has_little_to_do_and_only_then() {
     let mut scheduler = with_cores(256, 256 * MIB, 2, 2);
     let now = Instant::now();
     let alone = flooding(&mut scheduler, now);
-    assert!(alone > 200, "it holds {alone}");
-    let give_all_back = |scheduler: &mut Scheduler, lane, slots| {
-        scheduler.handle(Event::Settled { lane: LaneId(lane), slots, ran: slots }, now);
-    };
-    tell(&mut scheduler, Event::Waiting { lane: LaneId(1), wanted: 1, ahead: 64, holding: true });
-    assert_eq!(slots(&grants(&mut scheduler, now)), [(1, 1)]);
-    give_all_back(&mut scheduler, 1, 1);
-    give_all_back(&mut scheduler, 0, alone);
+    assert!(sum(&alone) > 4 * CROWD, "{alone:?}");
+    tell(&mut scheduler, short(1, 1));
+    let quiet = grants(&mut scheduler, now);
+    assert_eq!(slots(&quiet), [(1, 1)]);
+    for grant in alone.into_iter().chain(quiet) {
+        give_back(&mut scheduler, grant);
+    }
     let beside = flooding(&mut scheduler, now);
-    assert!((CROWD..=2 * CROWD).contains(&beside), "it holds {beside}");
-    let later = now + QUIET;
-    assert!(flooding(&mut scheduler, later) + beside > 200, "the other has nothing to do any more");
+    assert!((CROWD..=2 * CROWD).contains(&sum(&beside)), "{beside:?}");
+    let later = flooding(&mut scheduler, now + QUIET);
+    assert!(sum(&later) > 2 * CROWD, "the other has nothing to do any more: {later:?}");
 }
 
 #[test]
 fn a_burst_does_not_make_room_for_itself() {
     let mut scheduler = with_cores(256, 256 * MIB, 2, 1);
     let now = Instant::now();
-    tell(&mut scheduler, Event::Waiting { lane: LaneId(0), wanted: 1, ahead: 64, holding: true });
+    tell(&mut scheduler, short(0, 1));
     assert_eq!(slots(&grants(&mut scheduler, now)), [(0, 1)]);
-    assert!(flooding(&mut scheduler, now) > 200);
+    assert!(sum(&flooding(&mut scheduler, now)) > 4 * CROWD);
 }
 
 #[test]
 fn a_flood_leaves_slots_for_a_queue_that_was_quiet() {
     let mut scheduler = with_lanes(64, 64 * MIB, 2);
     let now = Instant::now();
-    let short = |lane: u64, wanted| Event::Waiting { lane: LaneId(lane), wanted, ahead: 64, holding: false };
     tell(&mut scheduler, short(0, 40));
     assert_eq!(slots(&grants(&mut scheduler, now)), [(0, 40)]);
     tell(&mut scheduler, short(0, 1000));
