@@ -22,10 +22,11 @@ use crate::plan::{changes, shown};
 use crate::tenant_files::{self, Step};
 
 /// How long the hosts may take to make what is new: they are told at once, and a cluster makes each stream in a
-/// fraction of a second.
-const TAKEN_UP_WITHIN: Duration = Duration::from_secs(10);
+/// fraction of a second, or in some seconds where it has just lost a server.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(30);
 
-/// How long one look at a tenant may take.
+/// How long one look at what a tenant has may take. What a cluster has just made has nobody yet who answers for it, and
+/// whoever asked then gets no answer ever.
 const LOOKED_AT_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often to look whether they have.
@@ -212,7 +213,13 @@ async fn write(nats: &Nats, steps: &[Step], console: Console) -> Result<&'static
 async fn taken_up(nats: &Nats, step: &Step) -> Result<(), Failure> {
     let spec = &step.wanted.spec;
     for queue in spec.queues.keys() {
-        while depth(nats, &spec.name, queue).await?.is_none() {
+        loop {
+            let looking = depth(nats, &spec.name, queue);
+            if let Ok(found) = tokio::time::timeout(LOOKED_AT_WITHIN, looking).await
+                && found?.is_some()
+            {
+                break;
+            }
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -227,7 +234,6 @@ async fn set_right(nats: &Nats, steps: &[&Step]) -> Result<Vec<String>, Failure>
     let mut left = Vec::new();
     for step in steps {
         loop {
-            // What a cluster has just made has nobody yet who answers for it.
             let looking = diff::drift(nats, &provisioner, &step.wanted);
             let lines = match tokio::time::timeout(LOOKED_AT_WITHIN, looking).await {
                 Ok(Ok(drift)) if drift.is_none() => break,
