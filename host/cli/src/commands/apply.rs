@@ -25,6 +25,9 @@ use crate::tenant_files::{self, Step};
 /// fraction of a second, or in some seconds where it has just lost a server.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long to wait until what is removed is gone: what runs of it may run for an hour.
+const GONE_WITHIN: Duration = Duration::from_secs(10);
+
 /// How long one look at what a tenant has may take. What a cluster has just made has nobody yet who answers for it, and
 /// whoever asked then gets no answer ever.
 const LOOKED_AT_WITHIN: Duration = Duration::from_secs(2);
@@ -201,7 +204,7 @@ async fn write(nats: &Nats, steps: &[Step], console: Console) -> Result<&'static
         return Ok("in-part");
     }
     let going = changing.iter().any(|step| !step.removed.is_empty());
-    if going && tokio::time::timeout(TAKEN_UP_WITHIN, gone(nats, &changing)).await.is_err() {
+    if going && tokio::time::timeout(GONE_WITHIN, gone(nats, &changing)).await.is_err() {
         console.note("applied, and in effect; what runs of the removed queues ends first, and then they go by themselves");
         return Ok("when-running-tasks-have-ended");
     }
