@@ -122,15 +122,19 @@ async fn starts_of_all_queues_together_keep_to_the_rate_of_a_tenant() {
         pair.publish(queue, 300, "x").await;
     }
     pair.neighbour_is_well().await;
-    eventually("some have run", SOON, || async { (pair.stage.results().await >= 10).then_some(()) }).await;
-    let (done, took) = (pair.stage.results().await, start.elapsed().as_secs());
-    assert!(done <= 4 + 2 * (took + 1), "{done} in {took} s");
     let nats = Nats::connect(&Target::at(&pair.stage.server.url()), "test").await.expect("it answers");
-    let stored = Results::new(&nats).list(&pair.stage.tenant, None, 0, 100).await.expect("it lists results");
-    for (queue, ..) in queues {
-        let ran = stored.iter().filter(|stored| stored.result.task.queue.as_str() == queue).count();
-        assert!(ran >= 2, "{queue} has its turns, too: {ran} of {done}");
-    }
+    // Turns go by what tasks compute, and one may have computed for longer: but no queue waits for more than some seconds.
+    let done = eventually("each queue has its turns, too", SOON, || async {
+        let listed = Results::new(&nats).list(&pair.stage.tenant, None, 0, 1_000).await;
+        let stored = listed.expect("it lists results");
+        let has_run = |queue: &str| {
+            stored.iter().filter(|stored| stored.result.task.queue.as_str() == queue).count() >= 2
+        };
+        (stored.len() >= 10 && queues.iter().all(|(queue, ..)| has_run(queue))).then_some(stored.len())
+    })
+    .await;
+    let (done, took) = (u64::try_from(done).expect("it fits"), start.elapsed().as_secs());
+    assert!(done <= 4 + 2 * (took + 1), "{done} in {took} s");
 }
 
 #[tokio::test]
