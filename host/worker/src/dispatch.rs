@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 use crate::metrics::Metrics;
-use crate::scheduler::{Bounds, Event, Grant, LaneId, Scheduler, TenantId, Terms, Work};
+use crate::precedence::{Precedence, Preceding};
+use crate::scheduler::{Bounds, Event, Grant, LaneId, PRECEDES_FOR, Scheduler, TenantId, Terms, Work};
 
 /// The slots of a grant come back in so many parts: soon enough for the next batch, and not each by itself.
 const PARTS: u32 = 4;
@@ -32,6 +33,7 @@ struct Shared {
     state: Mutex<State>,
     /// The scheduler holds slots back, and wants to be asked again in a while.
     held_back: Notify,
+    precedence: Precedence,
     metrics: Metrics,
 }
 
@@ -61,6 +63,8 @@ struct Slots {
     /// Those of them whose tasks did not start after all, and that were not told yet.
     unused: AtomicU32,
     worked: Untold,
+    /// Its tasks go before those of others.
+    preceding: Option<Preceding>,
     dispatcher: Dispatcher,
 }
 
@@ -141,6 +145,15 @@ impl Slot {
         }
     }
 
+    /// Runs the guest of the task that is held when it is its turn, beside all others.
+    pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
+        let Slots { preceding, dispatcher, .. } = &*self.0;
+        match preceding {
+            Some(_) => guest.await,
+            None => dispatcher.0.precedence.behind(guest).await,
+        }
+    }
+
     /// The task that is held does not start: whatever limits starts does not count it.
     pub(crate) fn not_used(&self) {
         self.0.unused.fetch_add(1, Ordering::Relaxed);
@@ -189,8 +202,9 @@ impl Drop for GuestMemory {
 impl Dispatcher {
     /// Takes a scheduler into service. What it holds back is looked at until the last handle is gone.
     pub(crate) fn start(scheduler: Scheduler, metrics: Metrics) -> Self {
-        let state = State { scheduler, permits: HashMap::new(), guests: HashMap::new() };
-        let shared = Arc::new(Shared { state: Mutex::new(state), held_back: Notify::new(), metrics });
+        let precedence = Precedence::new(scheduler.cores(), PRECEDES_FOR);
+        let state = Mutex::new(State { scheduler, permits: HashMap::new(), guests: HashMap::new() });
+        let shared = Arc::new(Shared { state, held_back: Notify::new(), precedence, metrics });
         tokio::spawn(ask_again(Arc::downgrade(&shared)));
         Self(shared)
     }
@@ -300,7 +314,7 @@ impl State {
 impl Given {
     /// Makes the guards. Whoever no longer waits lets them fall, which brings them back.
     fn send(self, dispatcher: &Dispatcher) {
-        let Grant { lane, slots, guests, memory } = self.grant;
+        let Grant { lane, slots, guests, memory, precedes } = self.grant;
         let mut guests = (0..guests).map(|_| GuestMemory::new(lane, memory, dispatcher.clone()));
         match self.to {
             Waiting::Guest(waiting) => {
@@ -314,6 +328,7 @@ impl Given {
                     dropped: AtomicU32::new(0),
                     unused: AtomicU32::new(0),
                     worked: Untold::default(),
+                    preceding: precedes.then(|| dispatcher.0.precedence.take()),
                     dispatcher: dispatcher.clone(),
                 };
                 let permits = Permits { slots: Arc::new(granted), left: slots, guests: guests.collect() };

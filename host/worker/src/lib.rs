@@ -33,6 +33,7 @@ mod metrics;
 mod pace;
 mod payload_requests;
 mod payload_sweep;
+mod precedence;
 mod pulse;
 mod pump;
 mod recall;

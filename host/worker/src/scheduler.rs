@@ -26,6 +26,7 @@ mod ledger;
 mod limits;
 #[cfg(test)]
 mod model;
+mod quiet;
 mod share;
 #[cfg(test)]
 mod shares;
@@ -39,6 +40,7 @@ use std::time::{Duration, Instant};
 
 pub use self::bucket::Bucket;
 pub use self::event::{Bounds, Capacity, Event, Flow, Grant, LaneId, TenantId, Terms, Work};
+pub use self::quiet::PRECEDES_FOR;
 
 use self::account::{Holding, Lane, Tenant};
 use self::allowance::{Parked, Refused};
@@ -66,13 +68,6 @@ const FEW: u32 = 4;
 /// Of those who wait, so many are looked at in a turn, those whose turn it is first: when none of them can go, little is
 /// left for the others, and they are looked at when something came back.
 const LOOKED_AT: usize = 256;
-
-/// While some lane has little to do, so many slots for each core are enough for a tenant with short tasks: those under way
-/// are all before the other's, in the host and in the server.
-const CROWD: u32 = 16;
-
-/// A lane that had no more than a few tasks for so long has little to do, and will be thought to for as long again.
-const QUIET: Duration = Duration::from_secs(1);
 
 /// One part in so many of slots and memory is kept for tenants that hold none, so that a task of a quiet one starts at
 /// once although another's flood, of short tasks or of long ones, has taken all the rest.
@@ -186,6 +181,7 @@ impl Scheduler {
                 let before = self.lanes.get(&lane).map_or(0, |known| known.out.slots);
                 self.change(lane, |known| known.out.slots = known.out.slots.saturating_sub(slots));
                 self.settle(lane, slots, ran);
+                self.end_precedence(lane, now);
                 self.end_some(lane, slots, before, ran, now);
                 self.forget_if_gone(lane);
             }
@@ -371,15 +367,10 @@ impl Scheduler {
 
     /// Gives a lane its turn.
     fn grant(&mut self, lane: LaneId, slots: u32, guests: u32, now: Instant) -> Grant {
+        let precedes = self.look_for_quiet(lane, now);
         if let Some(known) = self.lanes.get_mut(&lane) {
             if !known.is_short() {
                 self.held_back_since = None;
-            }
-            if known.is_quiet(now) {
-                self.quiet = Some((lane, now));
-            }
-            if known.wanted > FEW {
-                known.crowded_at = Some(now);
             }
             let (tenant, expected) = (known.tenant, known.cost.takes() * i64::from(slots));
             if let Some(owner) = self.tenants.get_mut(&tenant) {
@@ -394,7 +385,7 @@ impl Scheduler {
             self.charge(lane, expected / i64::from(self.capacity.cores));
             self.start_some(lane, slots, now);
         }
-        self.give(lane, slots, guests)
+        Grant { precedes, ..self.give(lane, slots, guests) }
     }
 
     fn give(&mut self, lane: LaneId, slots: u32, guests: u32) -> Grant {
@@ -407,7 +398,7 @@ impl Scheduler {
             known.out.memory += all;
             known.out.guests += guests;
         });
-        Grant { lane, slots, guests, memory }
+        Grant { lane, slots, guests, memory, precedes: false }
     }
 
     /// The next lane whose message has to wait for its limits, so that it goes back for another host to have. What it
@@ -430,6 +421,12 @@ impl Scheduler {
         let looked = self.charged_until.filter(|_| self.is_busy).map(|until| until + CHARGE);
         let allowed = self.parked.first().map(|(until, _)| *until);
         [lingered, looked, allowed].into_iter().flatten().min()
+    }
+
+    /// The processors that it gives out.
+    #[must_use]
+    pub fn cores(&self) -> u32 {
+        self.capacity.cores
     }
 
     /// Slots that are taken.

@@ -257,6 +257,7 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
                 held.slot.worked(work);
                 lane.metrics.computed(work.computed);
             });
+            let running = held.slot.run(running);
             let Ran { output: Attempt { ending, usage }, polls } = match turn {
                 None => running.await,
                 Some(its) => {

@@ -19,6 +19,9 @@ const WEIGHTS: [u32; 3] = [1, 2, 4];
 /// What their tasks count the primes below: a millisecond or two.
 pub(super) const PRIMES: &str = "60000";
 
+/// The same for those that are looked at for long: their queues must outlast it.
+const MORE_PRIMES: &str = "250000";
+
 /// Guests that mean harm, and what they are told: to loop, to take memory without end, to log without end.
 const HOSTILE: [(&str, &str); 3] = [("spin", ""), ("hog", ""), ("chats", "100000")];
 
@@ -49,7 +52,7 @@ async fn by_weight(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchError> {
         WEIGHTS.map(|weight| Kind { component: component.clone(), weight, limits: Limits::default() });
     let computed = Stage::with(setting, async |stage| {
         let tenants = stage.tenants_of(&kinds).await?;
-        stage.fill(&tenants, setting.scale.flood_tasks, &Bytes::from(PRIMES)).await?;
+        stage.fill(&tenants, setting.scale.flood_tasks, &Bytes::from(MORE_PRIMES)).await?;
         stage
             .host(crate::worker::HostSize::default(), async |host| {
                 stage.begun(host, BEGUN).await?;

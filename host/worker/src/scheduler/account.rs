@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::allowance::{Allowed, Parking, Reserved};
 use super::cost::Cost;
 use super::ledger::Ledger;
-use super::{FEW, LaneId, QUIET, TenantId};
+use super::quiet::Quiet;
+use super::{Bucket, FEW, LaneId, TenantId};
 
 /// A lane.
 #[derive(Debug)]
@@ -24,8 +25,7 @@ pub(super) struct Lane {
     pub(super) reserved: Reserved,
     /// It is at a limit of its own, and takes no turns.
     pub(super) parked: Option<Parking>,
-    /// When it got something last and wanted more than a few.
-    pub(super) crowded_at: Option<Instant>,
+    pub(super) quiet: Quiet,
     /// Since when it waits, if it does.
     pub(super) since: Option<Instant>,
 }
@@ -46,6 +46,8 @@ pub(super) struct Tenant {
     pub(super) parked: Option<Parking>,
     /// What its guests have computed since it was opened.
     pub(super) computed: Duration,
+    /// Seconds for which its tasks may go before others.
+    pub(super) precedence: Bucket,
 }
 
 /// What is out, or free.
@@ -72,15 +74,9 @@ impl Lane {
             allowed: Allowed::default(),
             reserved: Reserved::default(),
             parked: None,
-            crowded_at: None,
+            quiet: Quiet::default(),
             since: None,
         }
-    }
-
-    /// Whether it has little to do, and has had little for a while.
-    pub(super) fn is_quiet(&self, now: Instant) -> bool {
-        let was_crowded = self.crowded_at.is_some_and(|at| now.saturating_duration_since(at) < QUIET);
-        self.out.slots == 0 && self.wanted <= FEW && !was_crowded
     }
 
     /// Whether it wants some that it may have.

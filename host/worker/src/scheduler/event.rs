@@ -153,4 +153,6 @@ pub struct Grant {
     pub guests: u32,
     /// Memory of each of them, in bytes.
     pub memory: u64,
+    /// Whether its tasks go before those of others, for the lane has little to do and they are short.
+    pub precedes: bool,
 }

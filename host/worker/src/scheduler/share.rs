@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::account::{Lane, Tenant};
 use super::allowance::AtLimit;
-use super::{AT_ONCE, BATCH_WORTH, CROWD, Capacity, FEW, KEPT_FREE, LINGER, LaneId, QUIET, Scheduler};
+use super::{AT_ONCE, BATCH_WORTH, Capacity, KEPT_FREE, LINGER, LaneId, Scheduler};
 
 /// What there is for a lane.
 pub(super) enum Share {
@@ -119,22 +119,6 @@ impl Scheduler {
         let all = self.capacity.slots;
         let of_tenant = u64::from(all) * u64::from(owner.weight) / self.active_weight.max(1);
         u32::try_from(of_tenant / u64::from(owner.waiting.max(1))).unwrap_or(all)
-    }
-
-    /// How many more short tasks a lane may hold beside those that have little to do. Half of what there is is worth a
-    /// request; less is not, unless it has nothing.
-    fn room_in_crowd(&self, lane: LaneId, known: &Lane, owner: &Tenant, now: Instant) -> u32 {
-        let is_beside =
-            |(quiet, at): (LaneId, Instant)| quiet != lane && now.saturating_duration_since(at) < QUIET;
-        if known.ahead == 1 || !self.quiet.is_some_and(is_beside) {
-            return u32::MAX;
-        }
-        let most = CROWD.saturating_mul(self.capacity.cores);
-        match (most.saturating_sub(owner.out.slots), known.out.slots) {
-            (room, 0) => room.max(FEW),
-            (room, _) if room < most / 2 => 0,
-            (room, _) => room,
-        }
     }
 
     /// How many more guests of a lane may compute beside those that do.

@@ -421,7 +421,7 @@ impl World {
         self.tell(host, waiting);
     }
 
-    fn take(&mut self, life: Life, Grant { lane, slots, guests, memory }: Grant) {
+    fn take(&mut self, life: Life, Grant { lane, slots, guests, memory, .. }: Grant) {
         let queue = usize::try_from(lane.0).expect("few");
         if slots == 0 {
             let mut batches = self.hosts[life.host].batches.iter_mut().enumerate();
