@@ -253,7 +253,9 @@ async fn run_and_settle(mut held: Held, mut past: Past, invalid: Option<Invalid>
         Ok(plugin) => {
             let attempt = past.history.next_attempt();
             lane.retries.started(attempt);
-            let running = metered(run(&held, plugin, attempt, past.key), |work| {
+            // Pinned here, so that it is not moved into each of those that wrap it.
+            let running = pin!(run(&held, plugin, attempt, past.key));
+            let running = metered(running, |work| {
                 held.slot.worked(work);
                 lane.metrics.computed(work.computed);
             });
