@@ -413,6 +413,10 @@ impl Drop for Withdraw<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
     use prometheus_client::registry::Registry;
 
     use super::*;
@@ -468,6 +472,48 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(5), a.permits(1, 1, true)).await.is_err());
         drop(held);
         assert_eq!(permits(&b, 1).await.left(), 1);
+    }
+
+    /// Permits for one task of a lane that has little to do, when one before it has shown that its tasks are short.
+    async fn permits_of_short(lane: &LaneHandle) -> Permits {
+        let mut first = permits(lane, 1).await;
+        assert!(first.slots.preceding.is_none(), "nobody knows that its tasks are short");
+        let slot = first.take().expect("a slot");
+        slot.worked(Work { computed: Duration::from_micros(20), ..Work::default() });
+        drop((first, slot));
+        permits(lane, 1).await
+    }
+
+    /// Whether a guest of `other` has to wait while one of `slot` has its turn.
+    async fn waits(slot: &Slot, other: &Slot) -> bool {
+        let looking = poll_fn(|context| Poll::Ready(pin!(other.run(async {})).poll(context).is_pending()));
+        slot.run(looking).await
+    }
+
+    #[tokio::test]
+    async fn while_a_short_task_is_under_way_guests_of_others_have_one_processor_less() {
+        let scheduler = Scheduler::new(Capacity { slots: 64, memory: 64, cores: 2 });
+        let dispatcher = Dispatcher::start(scheduler, Metrics::new(&mut Registry::default()));
+        let (quiet, other) = (open(&dispatcher, 1), open(&dispatcher, 2));
+        let mut held = permits(&other, 2).await;
+        let (a, b) = (held.take().expect("a slot"), held.take().expect("a slot"));
+        assert!(!waits(&a, &b).await, "nobody goes before them");
+        let mut short = permits_of_short(&quiet).await;
+        // It goes before others for some milliseconds only, which may pass on a busy machine.
+        let mut waited = false;
+        for _ in 0..100 {
+            let slot = short.take().expect("a slot");
+            waited = waits(&a, &b).await;
+            assert!(!waits(&slot, &slot).await, "it waits for nobody");
+            if waited {
+                break;
+            }
+            drop((short, slot));
+            short = permits(&quiet, 1).await;
+        }
+        assert!(waited);
+        drop(short);
+        assert!(!waits(&a, &b).await, "it is over");
     }
 
     #[tokio::test]
