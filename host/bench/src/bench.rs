@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use saggar_jetstream::{
-    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, RawLoopError, RecordsError,
-    TenantsError,
+    ConnectError, LocalServerError, PluginsError, ProvisionError, PublishError, PullError, RawLoopError,
+    RecordsError, TenantsError,
 };
+use saggar_model::TenantName;
 use saggar_sandbox::{BareError, CacheError, CompileError, Refused, SandboxError};
 use saggar_worker::HostError;
 use serde::Serialize;
@@ -102,6 +103,17 @@ pub enum BenchError {
         settled: u64,
         /// Tasks there were.
         total: u64,
+    },
+    /// A queue could not be looked at.
+    #[error(transparent)]
+    Queue(#[from] PullError),
+    /// A queue that is to have more tasks than can be run had none left.
+    #[error(
+        "the queue of {tenant} ran dry while it was measured: this machine is too fast for the row's tasks"
+    )]
+    RanDry {
+        /// Whose queue it was.
+        tenant: TenantName,
     },
     /// An attempt that has to succeed did not.
     #[error("an attempt failed: {0}")]

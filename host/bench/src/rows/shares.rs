@@ -5,12 +5,13 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use saggar_model::Limits;
+use saggar_jetstream::TaskQueue;
+use saggar_model::{Limits, TenantName};
 
 use crate::bench::{BenchError, Setting};
 use crate::figure::{Figure, Goal, Unit};
 use crate::samples::Pairs;
-use crate::stage::{Kind, Stage};
+use crate::stage::{Kind, Stage, queue_name};
 use crate::worker::Worker;
 
 /// The weights of the tenants that share a host.
@@ -19,7 +20,7 @@ const WEIGHTS: [u32; 3] = [1, 2, 4];
 /// What their tasks count the primes below: a millisecond or two.
 pub(super) const PRIMES: &str = "60000";
 
-/// The same for those that are looked at for long: their queues must outlast it.
+/// The same for tenants whose shares are looked at: their queues must outlast it.
 const MORE_PRIMES: &str = "250000";
 
 /// Guests that mean harm, and what they are told: to loop, to take memory without end, to log without end.
@@ -56,7 +57,7 @@ async fn by_weight(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchError> {
         stage
             .host(crate::worker::HostSize::default(), async |host| {
                 stage.begun(host, BEGUN).await?;
-                Ok(over(host, WEIGHTS.len(), setting.scale.sharing).await)
+                over(stage, host, &tenants, setting.scale.sharing).await
             })
             .await
     })
@@ -86,7 +87,7 @@ async fn beside(setting: &Setting<'_>, others: &[(&'static str, &'static str)]) 
     let computed = Stage::with(setting, async |stage| {
         let tenants = stage.tenants_of(&kinds).await?;
         let (first, rest) = tenants.split_at(1);
-        stage.fill(first, setting.scale.flood_tasks / 2, &Bytes::from(PRIMES)).await?;
+        stage.fill(first, setting.scale.flood_tasks / 2, &Bytes::from(MORE_PRIMES)).await?;
         for (tenant, (_, payload)) in rest.iter().zip(others) {
             // Five hundred a second, all of them.
             let tasks = time.as_secs().max(10) * 500 / u64::from(weight);
@@ -95,7 +96,7 @@ async fn beside(setting: &Setting<'_>, others: &[(&'static str, &'static str)]) 
         stage
             .host(crate::worker::HostSize::default(), async |host| {
                 stage.begun(host, BEGUN).await?;
-                Ok(over(host, 1, time).await)
+                over(stage, host, first, time).await
             })
             .await
     })
@@ -103,11 +104,23 @@ async fn beside(setting: &Setting<'_>, others: &[(&'static str, &'static str)]) 
     Ok(computed.iter().sum::<f64>() * 1000.0)
 }
 
-/// What the guests of the first tenants compute in a second, over a while.
-async fn over(host: &Worker, tenants: usize, time: Duration) -> Vec<f64> {
-    let now = || (0..tenants).map(|number| host.computed(number)).collect::<Vec<f64>>();
+/// What the guests of the first tenants compute in a second, over a while in which they always have more to do.
+async fn over(
+    stage: &Stage,
+    host: &Worker,
+    tenants: &[TenantName],
+    time: Duration,
+) -> Result<Vec<f64>, BenchError> {
+    let now = || (0..tenants.len()).map(|number| host.computed(number)).collect::<Vec<f64>>();
     let (before, start) = (now(), Instant::now());
     tokio::time::sleep(time).await;
     let passed = start.elapsed().as_secs_f64();
-    now().iter().zip(before).map(|(after, before)| (after - before) / passed).collect()
+    let computed = now().iter().zip(before).map(|(after, before)| (after - before) / passed).collect();
+    for tenant in tenants {
+        let queue = TaskQueue::open(&stage.nats, tenant, &queue_name()).await?;
+        if queue.depth().await?.pending == 0 {
+            return Err(BenchError::RanDry { tenant: tenant.clone() });
+        }
+    }
+    Ok(computed)
 }

@@ -32,7 +32,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(10);
 /// whoever asked then gets no answer ever.
 const LOOKED_AT_WITHIN: Duration = Duration::from_secs(2);
 
-/// How often to look whether they have.
+/// How often to look.
 const LOOK: Duration = Duration::from_millis(50);
 
 const EXAMPLES: &str = "\
