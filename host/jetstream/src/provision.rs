@@ -178,11 +178,11 @@ impl Provisioner {
             }
         }
         self.ensure_stream(&tasks).await?;
-        for wanted in self.stores(record) {
+        let [stores @ .., timers] = self.stores(record);
+        for wanted in stores {
             self.ensure_if_there(&wanted).await?;
         }
-        let timers = layout::timers_stream(&record.spec.name, self.replicas);
-        if self.is_there(&timers.name).await? {
+        if self.ensure_if_there(&timers).await? {
             self.ensure_consumer(&timers.name, &layout::pump_consumer(&record.spec.name)).await?;
         }
         for (name, queue) in &record.spec.queues {
@@ -256,20 +256,12 @@ impl Provisioner {
         self.replicas
     }
 
-    async fn is_there(&self, stream: &str) -> Result<bool, ProvisionError> {
-        match self.stream(stream).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.is_not_found() => Ok(false),
-            Err(source) => Err(ProvisionError::at(stream)(source)),
-        }
-    }
-
-    /// Sets a stream right that may not have been needed yet.
-    pub(crate) async fn ensure_if_there(&self, wanted: &Config) -> Result<(), ProvisionError> {
+    /// Sets a stream right that may not have been needed yet; whether it has been.
+    pub(crate) async fn ensure_if_there(&self, wanted: &Config) -> Result<bool, ProvisionError> {
         match self.stream(&wanted.name).await {
-            Err(error) if error.is_not_found() => Ok(()),
-            Ok(found) if of_streams(&found.config, wanted).is_empty() => Ok(()),
-            Ok(_) => self.ensure_stream(wanted).await,
+            Err(error) if error.is_not_found() => Ok(false),
+            Ok(found) if of_streams(&found.config, wanted).is_empty() => Ok(true),
+            Ok(_) => self.ensure_stream(wanted).await.map(|()| true),
             Err(source) => Err(ProvisionError::at(&wanted.name)(source)),
         }
     }

@@ -1,10 +1,9 @@
-//! Derives streams, subjects and consumers from the tenants' records, and keeps the schedules and the
-//! accounts. One host does it at a
-//! time, and whatever it does can be done again.
+//! Derives streams, subjects and consumers from the tenants' records, and keeps the schedules and the accounts. One host
+//! does it at a time, and whatever it does can be done again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use saggar_jetstream::{
@@ -23,6 +22,11 @@ use crate::schedules;
 
 /// How often everything is derived again: puts right what somebody removed by hand, and what failed.
 const DERIVE_AGAIN: Duration = Duration::from_secs(30);
+
+/// So many tenants are derived again at a time, and after so long the next. Each takes a dozen requests: a thousand at
+/// once, twice a minute, cost an idle server a tenth of a core, and delay a busy one.
+const AT_A_TIME: usize = 30;
+const NEXT: Duration = Duration::from_secs(3);
 
 /// How often a follower looks whether it leads by now, and a leader whether it still does.
 const LOOK: Duration = Duration::from_secs(1);
@@ -70,6 +74,23 @@ pub(crate) async fn lead(
     lease.resign().await;
 }
 
+/// Tenants that are derived again, a few at a time.
+struct Round {
+    begun: Instant,
+    left: VecDeque<TenantName>,
+}
+
+impl Round {
+    /// Whether all have had their turn, and the next round may begin.
+    fn is_over(&self, now: Instant) -> bool {
+        self.left.is_empty() && now.saturating_duration_since(self.begun) >= DERIVE_AGAIN
+    }
+
+    fn next_few(&mut self) -> Vec<TenantName> {
+        self.left.drain(..self.left.len().min(AT_A_TIME)).collect()
+    }
+}
+
 /// The tenants' records, and what is derived from them.
 struct Records {
     nats: Nats,
@@ -87,7 +108,9 @@ impl Records {
         let mut records: HashMap<TenantName, TenantEntry> = HashMap::new();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut again = tokio::time::interval(DERIVE_AGAIN);
+        let mut round = Round { begun: Instant::now(), left: VecDeque::new() };
+        let mut again = tokio::time::interval(NEXT);
+        again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         again.reset();
         while lease.is_leader() {
             tokio::select! {
@@ -95,6 +118,7 @@ impl Records {
                     Ok(TenantChange::Put(entry)) => {
                         let stored = self.stored(Some(&entry.record.spec.name)).await;
                         if !self.ensure(&entry.record, stored.as_deref()).await {
+                            round.left.push_front(entry.record.spec.name.clone());
                             again.reset_after(RETRY);
                         }
                         self.remove(&entry).await;
@@ -111,10 +135,19 @@ impl Records {
                         tracing::error!(%error, "what is used cannot be written down");
                         again.reset_after(RETRY);
                     }
-                    // Once for all of them: a thousand tenants are a thousand questions fewer.
+                    if round.is_over(Instant::now()) {
+                        round = Round { begun: Instant::now(), left: records.keys().cloned().collect() };
+                    }
+                    let few = round.next_few();
+                    if few.is_empty() {
+                        continue;
+                    }
+                    // Once for all of them.
                     let stored = self.stored(None).await;
-                    for entry in records.values() {
-                        if !self.ensure(&entry.record, stored.as_deref()).await {
+                    for tenant in few {
+                        let Some(TenantEntry { record, .. }) = records.get(&tenant) else { continue };
+                        if !self.ensure(record, stored.as_deref()).await {
+                            round.left.push_back(tenant);
                             again.reset_after(RETRY);
                         }
                     }
@@ -185,5 +218,23 @@ impl Records {
         if let Err(error) = forgotten {
             tracing::warn!(%tenant, %error, "what is gone is still marked as on its way out");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_takes_a_few_at_a_time_and_is_not_over_sooner_than_twice_a_minute() {
+        let begun = Instant::now();
+        let tenants = (0..70).map(|number| format!("tenant-{number}").parse().expect("a name")).collect();
+        let mut round = Round { begun, left: tenants };
+        let few: Vec<usize> = (0..4).map(|_| round.next_few().len()).collect();
+        assert_eq!(few, [30, 30, 10, 0]);
+        assert!(!round.is_over(begun + NEXT));
+        assert!(round.is_over(begun + DERIVE_AGAIN));
+        round.left.push_back("one-that-failed".parse().expect("a name"));
+        assert!(!round.is_over(begun + 2 * DERIVE_AGAIN));
     }
 }
