@@ -430,7 +430,11 @@ mod tests {
     }
 
     fn open(dispatcher: &Dispatcher, lane: u64) -> LaneHandle {
-        dispatcher.open(LaneId(lane), TenantId(1), Terms { tenant_weight: 1, weight: 1, memory: 1 })
+        dispatcher.open(
+            LaneId(lane),
+            TenantId(1),
+            Terms { tenant_weight: 1, weight: 1, memory: 1, component: None },
+        )
     }
 
     async fn permits(lane: &LaneHandle, wanted: u32) -> Permits {

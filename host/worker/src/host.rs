@@ -26,6 +26,7 @@ use crate::leader;
 use crate::lease::Leases;
 use crate::limits::{Budgets, Fleet, LogAllowances};
 use crate::metrics::Metrics;
+use crate::pace::Paces;
 use crate::payload_requests;
 use crate::pulse;
 use crate::pump;
@@ -127,6 +128,7 @@ pub(crate) struct Shared {
     pub(crate) fleet: Fleet,
     pub(crate) logs: LogAllowances,
     pub(crate) budgets: Budgets,
+    pub(crate) paces: Paces,
     pub(crate) cancelled: RecentlyCancelled,
     /// Tasks that run.
     pub(crate) units: TaskTracker,
@@ -228,6 +230,7 @@ impl Host {
             fleet: Fleet::new(&nats, &options.name),
             logs: LogAllowances::default(),
             budgets: Budgets::default(),
+            paces: Paces::default(),
             cancelled: RecentlyCancelled::default(),
             units: TaskTracker::new(),
             deaf_lanes: AtomicU32::new(0),

@@ -61,8 +61,8 @@ pub(crate) struct LaneConfig {
 }
 
 /// What a queue is to the scheduler.
-pub(crate) fn terms(tenant_weight: u32, spec: &QueueSpec) -> Terms {
-    Terms { tenant_weight, weight: spec.weight, memory: spec.limits.memory }
+pub(crate) fn terms(tenant_weight: u32, spec: &QueueSpec, component: Option<Digest>) -> Terms {
+    Terms { tenant_weight, weight: spec.weight, memory: spec.limits.memory, component }
 }
 
 /// A lane before it has found its queue.
@@ -125,7 +125,7 @@ impl Lane {
         while !self.stop.is_cancelled() {
             let config = self.config.borrow_and_update().clone();
             let Some(runner) = self.get_ready(config).await else { continue };
-            let Some(lane) = self.open().await else { continue };
+            let Some(lane) = self.open(runner.digest).await else { continue };
             match self.serve(&lane, &runner, &mut hearing).await {
                 Served::Stopped => return,
                 Served::Changed => pause = RETRY_MIN,
@@ -152,7 +152,7 @@ impl Lane {
             self.changed().await;
             return None;
         }
-        self.permits.set_terms(terms(tenant_weight, &spec));
+        self.permits.set_terms(terms(tenant_weight, &spec, digest));
         let Some(digest) = digest else {
             tracing::error!(%tenant, %queue, plugin = %spec.plugin, "the plugin was never pushed");
             self.changed().await;
@@ -206,7 +206,7 @@ impl Lane {
     }
 
     /// Finds the queue, as soon as it is there; nothing if the lane was stopped or changed before.
-    async fn open(&mut self) -> Option<Arc<OpenLane>> {
+    async fn open(&mut self, component: Option<Digest>) -> Option<Arc<OpenLane>> {
         let mut pause = RETRY_MIN;
         loop {
             match TaskQueue::open(&self.host.nats, &self.tenant, &self.queue).await {
@@ -221,7 +221,7 @@ impl Lane {
                         tenant,
                         queue,
                         source,
-                        pace: Pace::default(),
+                        pace: component.map_or_else(Pace::default, |digest| self.host.paces.of(digest)),
                         retries: Retries::default(),
                         keys: self.keys.clone(),
                         blocked: AtomicBool::new(false),

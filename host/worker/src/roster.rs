@@ -210,7 +210,7 @@ impl Roster {
         self.opened += 1;
         let known = self.tenants.len() as u64;
         let owner = *self.tenants.entry(tenant.clone()).or_insert(TenantId(known));
-        let terms = lane::terms(config.tenant_weight, &config.spec);
+        let terms = lane::terms(config.tenant_weight, &config.spec, config.digest);
         let id = LaneId(self.opened);
         let permits = self.dispatcher.open(id, owner, terms);
         // The scheduler forgets a tenant whose last lane has gone.

@@ -17,6 +17,7 @@ mod account;
 mod allowance;
 mod bucket;
 mod choice;
+mod component;
 mod cost;
 mod event;
 #[cfg(test)]
@@ -44,6 +45,8 @@ pub use self::quiet::PRECEDES_FOR;
 
 use self::account::{Holding, Lane, Tenant};
 use self::allowance::{Parked, Refused};
+use self::component::Components;
+use self::cost::Cost;
 use self::ledger::Ledger;
 
 /// How long free slots may be held back so that a lane fetches several tasks in one request instead of one each.
@@ -67,7 +70,7 @@ const FEW: u32 = 4;
 
 /// Of those who wait, so many are looked at in a turn, those whose turn it is first: when none of them can go, little is
 /// left for the others, and they are looked at when something came back.
-const LOOKED_AT: usize = 256;
+const LOOKED_AT: usize = 64;
 
 /// One part in so many of slots and memory is kept for tenants that hold none, so that a task of a quiet one starts at
 /// once although another's flood, of short tasks or of long ones, has taken all the rest.
@@ -92,6 +95,7 @@ pub struct Scheduler {
     /// Tasks in a turn of a lane of short ones.
     quantum: u32,
     lanes: HashMap<LaneId, Lane>,
+    components: Components,
     /// Those that hold anything.
     holders: BTreeSet<LaneId>,
     tenants: HashMap<TenantId, Tenant>,
@@ -128,6 +132,7 @@ impl Scheduler {
             free: Holding { slots, memory, guests: 0 },
             quantum: (slots / 4).clamp(1, QUANTUM),
             lanes: HashMap::new(),
+            components: Components::default(),
             holders: BTreeSet::new(),
             tenants: HashMap::new(),
             turns: Ledger::default(),
@@ -165,6 +170,7 @@ impl Scheduler {
                 if !known.is_short() {
                     self.held_back_since = None;
                 }
+                self.expect_of(lane);
                 self.change(lane, |known| {
                     (known.wanted, known.ahead, known.holding) = (wanted, ahead.max(1), holding);
                 });
@@ -186,12 +192,10 @@ impl Scheduler {
                 self.forget_if_gone(lane);
             }
             Event::Computed { lane, work } => {
-                if let Some(known) = self.lanes.get_mut(&lane) {
-                    known.cost.worked(work);
-                    let computed = i64::try_from(work.computed.as_nanos()).unwrap_or(i64::MAX);
-                    self.charge(lane, computed / i64::from(self.capacity.cores));
-                    self.spend(lane, work.fuel, work.computed, now);
-                }
+                self.learn(lane, |cost| cost.worked(work));
+                let computed = i64::try_from(work.computed.as_nanos()).unwrap_or(i64::MAX);
+                self.charge(lane, computed / i64::from(self.capacity.cores));
+                self.spend(lane, work.fuel, work.computed, now);
             }
             Event::Ended { lane, memory } => {
                 self.free.memory += memory;
@@ -205,7 +209,7 @@ impl Scheduler {
     }
 
     fn open(&mut self, lane: LaneId, tenant: TenantId, terms: Terms) {
-        let Terms { tenant_weight, weight, memory } = terms;
+        let Terms { tenant_weight, weight, memory, component } = terms;
         let owner = self.tenants.entry(tenant).or_default();
         if owner.is_active() {
             self.active_weight =
@@ -219,12 +223,19 @@ impl Scheduler {
             Lane::new(tenant)
         });
         known.memory = memory;
+        let before = std::mem::replace(&mut known.component, component);
+        if before != component {
+            // What it ran before says nothing about this.
+            known.cost = Cost::default();
+            self.components.replace(before, component);
+        }
     }
 
     fn forget_if_gone(&mut self, lane: LaneId) {
         let Some(known) = self.lanes.get(&lane).filter(|known| known.is_gone()) else { return };
-        let tenant = known.tenant;
+        let (tenant, component) = (known.tenant, known.component);
         self.lanes.remove(&lane);
+        self.components.replace(component, None);
         let Some(owner) = self.tenants.get_mut(&tenant) else { return };
         owner.lanes.close(lane);
         owner.known -= 1;
@@ -313,8 +324,24 @@ impl Scheduler {
         let Some(known) = self.lanes.get_mut(&lane) else { return };
         let expected = known.expected_of(slots);
         known.expected -= expected;
-        known.cost.ran(ran);
+        self.learn(lane, |cost| cost.ran(ran));
         self.charge(lane, (OWN_WORK * i64::from(ran) - expected) / i64::from(self.capacity.cores));
+    }
+
+    /// Begins with what other lanes know, if a lane knows nothing itself.
+    fn expect_of(&mut self, lane: LaneId) {
+        if let Some(known) = self.lanes.get_mut(&lane).filter(|known| !known.cost.is_known())
+            && let Some(guess) = self.components.expected(known.component)
+        {
+            known.cost = guess;
+        }
+    }
+
+    /// Something was heard of a lane's tasks.
+    fn learn(&mut self, lane: LaneId, heard: impl Fn(&mut Cost)) {
+        let Some(known) = self.lanes.get_mut(&lane) else { return };
+        heard(&mut known.cost);
+        self.components.learn(known.component, heard);
     }
 
     fn charge(&mut self, lane: LaneId, used: i64) {
@@ -341,6 +368,7 @@ impl Scheduler {
         for lane in self.holders.clone() {
             let Some(known) = self.lanes.get_mut(&lane) else { continue };
             known.cost.held(known.out.guests, passed);
+            self.components.learn(known.component, |cost| cost.held(known.out.guests, passed));
             self.load += known.load();
             // Slots of tasks that wait behind each other for one guest keep nobody else from anything.
             let used = part(known.out.guests.into(), slots.into()).max(part(known.out.memory, memory));

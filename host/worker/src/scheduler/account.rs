@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use saggar_model::Digest;
+
 use super::allowance::{Allowed, Parking, Reserved};
 use super::cost::Cost;
 use super::ledger::Ledger;
@@ -13,6 +15,7 @@ use super::{Bucket, FEW, LaneId, TenantId};
 pub(super) struct Lane {
     pub(super) tenant: TenantId,
     pub(super) memory: u64,
+    pub(super) component: Option<Digest>,
     pub(super) wanted: u32,
     pub(super) ahead: u32,
     pub(super) holding: bool,
@@ -64,6 +67,7 @@ impl Lane {
         Self {
             tenant,
             memory: 0,
+            component: None,
             wanted: 0,
             ahead: 1,
             holding: false,

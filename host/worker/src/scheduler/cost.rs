@@ -94,6 +94,19 @@ impl Cost {
         self.tasks > 0.0 && self.computed / self.tasks < SHORT
     }
 
+    /// What others' tasks show of one's own: as much as a single task does.
+    pub(super) fn as_guess(&self) -> Option<Self> {
+        let (tasks, held) = (self.tasks.max(1.0), self.held.max(HELD_MIN));
+        (self.tasks > 0.0).then(|| Self {
+            computed: self.computed / tasks,
+            fuel: self.fuel / tasks,
+            tasks: 1.0,
+            ready: self.ready / held * HELD_MIN,
+            held: self.held / held * HELD_MIN,
+            unheard: 0.0,
+        })
+    }
+
     /// Whether anything is known.
     pub(super) fn is_known(&self) -> bool {
         self.tasks > 0.0 || self.held > SEEN

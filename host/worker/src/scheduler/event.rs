@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use saggar_model::Digest;
+
 /// A lane, as the scheduler knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LaneId(pub u64);
@@ -30,6 +32,8 @@ pub struct Terms {
     pub weight: u32,
     /// Memory of one of its guests, in bytes.
     pub memory: u64,
+    /// What it runs: tasks of other lanes that run the same show what to expect of its first.
+    pub component: Option<Digest>,
 }
 
 /// So much by and by, and so much at once after a quiet time.

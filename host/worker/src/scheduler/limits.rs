@@ -97,7 +97,7 @@ fn what_was_not_used_may_be_started_again() {
 fn a_tenant_holds_no_more_tasks_than_it_may_in_all_its_lanes() {
     let mut scheduler = with_lanes(64, 64 * MIB, 1);
     let now = Instant::now();
-    let terms = Terms { tenant_weight: 1, weight: 1, memory: MIB };
+    let terms = Terms { tenant_weight: 1, weight: 1, memory: MIB, component: None };
     scheduler.handle(Event::Opened { lane: LaneId(9), tenant: TenantId(0), terms }, now);
     scheduler.handle(bounded(0, Bounds { slots: Some(5), ..Bounds::default() }), now);
     scheduler.handle(waiting(0, 4), now);

@@ -110,7 +110,7 @@ impl<'a> Host<'a> {
         let (start, mut dice) = (Instant::now(), StdRng::seed_from_u64(seed));
         let mut scheduler = Scheduler::new(capacity);
         for (lane, tenant) in (0..).zip(tenants) {
-            let terms = Terms { tenant_weight: tenant.weight, weight: 1, memory: MIB };
+            let terms = Terms { tenant_weight: tenant.weight, weight: 1, memory: MIB, component: None };
             scheduler.handle(Event::Opened { lane: LaneId(lane), tenant: TenantId(lane), terms }, start);
         }
         let coming = tenants.iter().enumerate().filter_map(|(lane, tenant)| match tenant.comes {

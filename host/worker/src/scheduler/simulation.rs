@@ -187,7 +187,7 @@ impl World {
         let cores = self.slots;
         let mut scheduler = Scheduler::new(Capacity { slots: self.slots, memory: self.memory, cores });
         for (lane, queue) in (0..).zip(&self.queues) {
-            let terms = Terms { tenant_weight: 1, weight: 1, memory: queue.memory };
+            let terms = Terms { tenant_weight: 1, weight: 1, memory: queue.memory, component: None };
             let event = Event::Opened { lane: LaneId(lane), tenant: TenantId(0), terms };
             scheduler.handle(event, self.time());
         }

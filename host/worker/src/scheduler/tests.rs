@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use saggar_model::Digest;
 
 use super::*;
 
@@ -15,7 +16,7 @@ pub(super) fn waiting(lane: u64, wanted: u32) -> Event {
 }
 
 pub(super) fn opened(lane: u64, memory: u64) -> Event {
-    let terms = Terms { tenant_weight: 1, weight: 1, memory };
+    let terms = Terms { tenant_weight: 1, weight: 1, memory, component: None };
     Event::Opened { lane: LaneId(lane), tenant: TenantId(lane), terms }
 }
 
@@ -283,4 +284,61 @@ proptest! {
             prop_assert!(full || wanted.values().all(|wanted| *wanted == 0), "slots are free and {wanted:?} wait");
         }
     }
+}
+
+/// A lane of a tenant of its own that runs this component.
+fn runs(lane: u64, component: &str) -> Event {
+    let component = Some(Digest::of(component.as_bytes()));
+    let terms = Terms { tenant_weight: 1, weight: 1, memory: MIB, component };
+    Event::Opened { lane: LaneId(lane), tenant: TenantId(lane), terms }
+}
+
+/// A task of a lane ends that has computed for so long.
+fn runs_one(scheduler: &mut Scheduler, lane: u64, computed: Duration) {
+    tell(scheduler, waiting(lane, 1));
+    let grant = grants(scheduler, Instant::now()).pop().expect("a slot");
+    assert_eq!(grant.lane, LaneId(lane));
+    tell(scheduler, Event::Computed { lane: grant.lane, work: Work { computed, ..Work::default() } });
+    tell(scheduler, Event::Settled { lane: grant.lane, slots: 1, ran: 1 });
+    tell(scheduler, Event::Ended { lane: grant.lane, memory: grant.memory });
+}
+
+fn takes(scheduler: &Scheduler, lane: u64) -> i64 {
+    scheduler.lanes[&LaneId(lane)].cost.takes()
+}
+
+#[test]
+fn what_tasks_of_a_component_cost_is_known_of_other_queues_that_run_it() {
+    let ms = Duration::from_millis(1);
+    let mut scheduler = with_lanes(64, 64 * MIB, 0);
+    for (lane, component) in [(0, "a"), (1, "a"), (2, "b")] {
+        tell(&mut scheduler, runs(lane, component));
+    }
+    for _ in 0..10 {
+        runs_one(&mut scheduler, 0, 8 * ms);
+    }
+    for lane in [1, 2] {
+        assert_eq!(takes(&scheduler, lane), 0, "nobody has asked");
+        tell(&mut scheduler, waiting(lane, 1));
+    }
+    assert_eq!((takes(&scheduler, 1), takes(&scheduler, 2)), (8_000_000, 0));
+    grants(&mut scheduler, Instant::now()).into_iter().for_each(|grant| give_back(&mut scheduler, grant));
+    runs_one(&mut scheduler, 1, 2 * ms);
+    assert_eq!(takes(&scheduler, 1), 5_000_000, "one of its own counts as much as all of others");
+}
+
+#[test]
+fn of_another_component_nothing_is_known() {
+    let mut scheduler = with_lanes(64, 64 * MIB, 0);
+    tell(&mut scheduler, runs(0, "a"));
+    runs_one(&mut scheduler, 0, Duration::from_secs(1));
+    tell(&mut scheduler, runs(0, "a"));
+    assert_eq!(takes(&scheduler, 0), 1_000_000_000, "it is the same");
+    tell(&mut scheduler, runs(0, "b"));
+    tell(&mut scheduler, waiting(0, 1));
+    assert_eq!(takes(&scheduler, 0), 0);
+    assert_eq!(scheduler.components.count(), 1, "nobody runs the other");
+    tell(&mut scheduler, waiting(0, 0));
+    tell(&mut scheduler, Event::Closed { lane: LaneId(0) });
+    assert_eq!(scheduler.components.count(), 0);
 }
