@@ -4,22 +4,18 @@
 //! without waking anybody. What is dropped comes back by itself, used or not, and so does an answer that nobody waits
 //! for any more.
 
+mod guards;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, oneshot};
 
+pub(crate) use self::guards::{GuestMemory, Permits, Slot};
 use crate::metrics::Metrics;
-use crate::precedence::{Precedence, Preceding};
-use crate::scheduler::{Bounds, Event, Grant, LaneId, PRECEDES_FOR, Scheduler, TenantId, Terms, Work};
-
-/// The slots of a grant come back in so many parts: soon enough for the next batch, and not each by itself.
-const PARTS: u32 = 4;
-
-/// So much work of long tasks is told before they end, so that it counts while others wait.
-const WORTH_TELLING: Duration = Duration::from_millis(10);
+use crate::precedence::Precedence;
+use crate::scheduler::{Bounds, Event, Grant, LaneId, PRECEDES_FOR, Scheduler, TenantId, Terms};
 
 /// How often is looked whether anybody still talks to the scheduler.
 const LOOK: Duration = Duration::from_secs(1);
@@ -45,158 +41,11 @@ struct State {
     guests: HashMap<LaneId, VecDeque<oneshot::Sender<GuestMemory>>>,
 }
 
-/// The right to hold some tasks and to run some of them at once.
-pub(crate) struct Permits {
-    slots: Arc<Slots>,
-    /// Slots that were not taken yet.
-    left: u32,
-    /// Guests that may run at once.
-    pub(crate) guests: Vec<GuestMemory>,
-}
-
-/// The slots of one grant. What was not given back when the last of them is dropped, comes back then.
-struct Slots {
-    lane: LaneId,
-    granted: u32,
-    /// Dropped one by one so far.
-    dropped: AtomicU32,
-    /// Those of them whose tasks did not start after all, and that were not told yet.
-    unused: AtomicU32,
-    worked: Untold,
-    /// Its tasks go before those of others.
-    preceding: Option<Preceding>,
-    dispatcher: Dispatcher,
-}
-
-/// Work of guests, in nanoseconds, that the scheduler has not been told of.
-#[derive(Default)]
-struct Untold {
-    computed: AtomicU64,
-    ready: AtomicU64,
-    fuel: AtomicU64,
-}
-
-/// The right to hold one task; dropped, it is free for another.
-pub(crate) struct Slot(Arc<Slots>);
-
-/// The memory of one guest; dropped, it is free for another.
-pub(crate) struct GuestMemory {
-    lane: LaneId,
-    memory: u64,
-    dispatcher: Dispatcher,
-}
-
 /// A lane's end: says what it wants and hears what it gets.
 pub(crate) struct LaneHandle {
     lane: LaneId,
     tenant: TenantId,
     dispatcher: Dispatcher,
-}
-
-impl Permits {
-    /// How many more tasks may be held.
-    pub(crate) fn left(&self) -> u32 {
-        self.left
-    }
-
-    /// The slot for one task, while there is one left.
-    pub(crate) fn take(&mut self) -> Option<Slot> {
-        self.left = self.left.checked_sub(1)?;
-        Some(Slot(self.slots.clone()))
-    }
-}
-
-impl Slots {
-    fn part(&self) -> u32 {
-        (self.granted / PARTS).max(1)
-    }
-
-    /// What is told when so many slots have come back, of which so many were dropped one by one.
-    fn settled(&self, slots: u32, dropped: u32) -> [Event; 2] {
-        let lane = self.lane;
-        let ran = dropped.saturating_sub(self.unused.swap(0, Ordering::Relaxed));
-        [Event::Computed { lane, work: self.worked.take() }, Event::Settled { lane, slots, ran }]
-    }
-}
-
-impl Untold {
-    /// Adds some. Whether it is worth telling.
-    fn add(&self, work: Work) -> bool {
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.computed.fetch_add(nanos(work.computed), Ordering::Relaxed);
-        self.fuel.fetch_add(work.fuel, Ordering::Relaxed);
-        let before = self.ready.fetch_add(nanos(work.ready), Ordering::Relaxed);
-        before.saturating_add(nanos(work.ready)) >= nanos(WORTH_TELLING)
-    }
-
-    fn take(&self) -> Work {
-        let take = |nanos: &AtomicU64| Duration::from_nanos(nanos.swap(0, Ordering::Relaxed));
-        let fuel = self.fuel.swap(0, Ordering::Relaxed);
-        Work { computed: take(&self.computed), ready: take(&self.ready), fuel }
-    }
-}
-
-impl Slot {
-    /// A guest has worked for the task that is held.
-    pub(crate) fn worked(&self, work: Work) {
-        let Slots { lane, dispatcher, worked, .. } = &*self.0;
-        if worked.add(work) {
-            dispatcher.tell(Event::Computed { lane: *lane, work: worked.take() });
-        }
-    }
-
-    /// Runs the guest of the task that is held when it is its turn, beside all others.
-    pub(crate) async fn run<F: Future>(&self, guest: F) -> F::Output {
-        let Slots { preceding, dispatcher, .. } = &*self.0;
-        match preceding {
-            Some(_) => guest.await,
-            None => dispatcher.0.precedence.behind(guest).await,
-        }
-    }
-
-    /// The task that is held does not start: whatever limits starts does not count it.
-    pub(crate) fn not_used(&self) {
-        self.0.unused.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let Slots { dispatcher, dropped, .. } = &*self.0;
-        let part = self.0.part();
-        if (dropped.fetch_add(1, Ordering::Relaxed) + 1).is_multiple_of(part) {
-            dispatcher.tell_all(self.0.settled(part, part));
-        }
-    }
-}
-
-impl Drop for Slots {
-    fn drop(&mut self) {
-        let dropped = *self.dropped.get_mut();
-        let told = dropped - dropped % self.part();
-        if told < self.granted {
-            self.dispatcher.tell_all(self.settled(self.granted - told, dropped - told));
-        }
-    }
-}
-
-impl GuestMemory {
-    fn new(lane: LaneId, memory: u64, dispatcher: Dispatcher) -> Self {
-        dispatcher.0.metrics.memory.inc_by(gauged(memory));
-        Self { lane, memory, dispatcher }
-    }
-}
-
-/// Bytes as a gauge has them.
-fn gauged(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
-}
-
-impl Drop for GuestMemory {
-    fn drop(&mut self) {
-        self.dispatcher.0.metrics.memory.dec_by(gauged(self.memory));
-        self.dispatcher.tell(Event::Ended { lane: self.lane, memory: self.memory });
-    }
 }
 
 impl Dispatcher {
@@ -314,24 +163,14 @@ impl State {
 impl Given {
     /// Makes the guards. Whoever no longer waits lets them fall, which brings them back.
     fn send(self, dispatcher: &Dispatcher) {
-        let Grant { lane, slots, guests, memory, precedes } = self.grant;
-        let mut guests = (0..guests).map(|_| GuestMemory::new(lane, memory, dispatcher.clone()));
         match self.to {
             Waiting::Guest(waiting) => {
-                let guest = guests.next();
-                let _ = waiting.zip(guest).map(|(waiting, guest)| waiting.send(guest));
+                let Grant { lane, memory, .. } = self.grant;
+                let guest = GuestMemory::new(lane, memory, dispatcher.clone());
+                let _ = waiting.map(|waiting| waiting.send(guest));
             }
             Waiting::Permits(waiting) => {
-                let granted = Slots {
-                    lane,
-                    granted: slots,
-                    dropped: AtomicU32::new(0),
-                    unused: AtomicU32::new(0),
-                    worked: Untold::default(),
-                    preceding: precedes.then(|| dispatcher.0.precedence.take()),
-                    dispatcher: dispatcher.clone(),
-                };
-                let permits = Permits { slots: Arc::new(granted), left: slots, guests: guests.collect() };
+                let permits = Permits::new(self.grant, dispatcher);
                 let _ = waiting.map(|waiting| waiting.send(permits));
             }
         }
@@ -420,7 +259,7 @@ mod tests {
     use prometheus_client::registry::Registry;
 
     use super::*;
-    use crate::scheduler::Capacity;
+    use crate::scheduler::{Capacity, Work};
 
     const BOUND: Duration = Duration::from_secs(10);
 
@@ -481,7 +320,7 @@ mod tests {
     /// Permits for one task of a lane that has little to do, when one before it has shown that its tasks are short.
     async fn permits_of_short(lane: &LaneHandle) -> Permits {
         let mut first = permits(lane, 1).await;
-        assert!(first.slots.preceding.is_none(), "nobody knows that its tasks are short");
+        assert!(!first.precede(), "nobody knows that its tasks are short");
         let slot = first.take().expect("a slot");
         slot.worked(Work { computed: Duration::from_micros(20), ..Work::default() });
         drop((first, slot));
