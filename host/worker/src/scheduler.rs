@@ -85,7 +85,7 @@ const AT_ONCE: f64 = 2.0;
 const CHARGE: Duration = Duration::from_millis(10);
 
 /// What the host itself does for a task, in nanoseconds of a processor: pulling it, writing its result, acknowledging.
-const OWN_WORK: i64 = 30_000;
+const OWN_WORK: u64 = 30_000;
 
 /// The state: what is free, who waits, who holds what, and what everybody has used.
 #[derive(Debug)]
@@ -193,8 +193,8 @@ impl Scheduler {
             }
             Event::Computed { lane, work } => {
                 self.learn(lane, |cost| cost.worked(work));
-                let computed = i64::try_from(work.computed.as_nanos()).unwrap_or(i64::MAX);
-                self.charge(lane, computed / i64::from(self.capacity.cores));
+                let computed = u64::try_from(work.computed.as_nanos()).unwrap_or(u64::MAX);
+                self.charge(lane, computed / u64::from(self.capacity.cores));
                 self.spend(lane, work.fuel, work.computed, now);
             }
             Event::Ended { lane, memory } => {
@@ -325,7 +325,11 @@ impl Scheduler {
         let expected = known.expected_of(slots);
         known.expected -= expected;
         self.learn(lane, |cost| cost.ran(ran));
-        self.charge(lane, (OWN_WORK * i64::from(ran) - expected) / i64::from(self.capacity.cores));
+        if let Some((owner, tenant)) = self.owner_of(lane) {
+            owner.lanes.release(lane, expected);
+            self.turns.release(tenant, expected);
+        }
+        self.charge(lane, OWN_WORK * u64::from(ran) / u64::from(self.capacity.cores));
     }
 
     /// Begins with what other lanes know, if a lane knows nothing itself.
@@ -344,12 +348,16 @@ impl Scheduler {
         self.components.learn(known.component, heard);
     }
 
-    fn charge(&mut self, lane: LaneId, used: i64) {
-        let Some(known) = self.lanes.get(&lane) else { return };
-        if let Some(owner) = self.tenants.get_mut(&known.tenant) {
+    fn charge(&mut self, lane: LaneId, used: u64) {
+        if let Some((owner, tenant)) = self.owner_of(lane) {
             owner.lanes.charge(lane, used);
+            self.turns.charge(tenant, used);
         }
-        self.turns.charge(known.tenant, used);
+    }
+
+    fn owner_of(&mut self, lane: LaneId) -> Option<(&mut Tenant, TenantId)> {
+        let tenant = self.lanes.get(&lane)?.tenant;
+        Some((self.tenants.get_mut(&tenant)?, tenant))
     }
 
     /// Charges everybody for the part of the host that their guests occupy.
@@ -361,7 +369,7 @@ impl Scheduler {
         self.charged_until = Some(now);
         let nanos = passed.as_nanos();
         let part = |out: u64, all: u64| {
-            i64::try_from(u128::from(out) * nanos / u128::from(all.max(1))).unwrap_or(i64::MAX)
+            u64::try_from(u128::from(out) * nanos / u128::from(all.max(1))).unwrap_or(u64::MAX)
         };
         let Capacity { slots, memory, .. } = self.capacity;
         self.load = 0.0;
@@ -400,17 +408,19 @@ impl Scheduler {
             if !known.is_short() {
                 self.held_back_since = None;
             }
-            let (tenant, expected) = (known.tenant, known.cost.takes() * i64::from(slots));
+            let (tenant, takes) = (known.tenant, known.cost.takes() * u64::from(slots));
+            let expected = takes / u64::from(self.capacity.cores);
             if let Some(owner) = self.tenants.get_mut(&tenant) {
                 owner.lanes.turn(lane);
+                owner.lanes.reserve(lane, expected);
             }
             self.turns.turn(tenant);
+            self.turns.reserve(tenant, expected);
             self.leave(lane);
             self.change(lane, |known| {
                 (known.wanted, known.holding) = (0, false);
                 known.expected += expected;
             });
-            self.charge(lane, expected / i64::from(self.capacity.cores));
             self.start_some(lane, slots, now);
         }
         Grant { precedes, ..self.give(lane, slots, guests) }

@@ -22,8 +22,8 @@ pub(super) struct Lane {
     pub(super) is_open: bool,
     pub(super) out: Holding,
     pub(super) cost: Cost,
-    /// What has been charged for tasks that are out, in nanoseconds of a processor.
-    pub(super) expected: i64,
+    /// What tasks that are out are expected to use, in nanoseconds of a whole host.
+    pub(super) expected: u64,
     pub(super) allowed: Allowed,
     pub(super) reserved: Reserved,
     /// It is at a limit of its own, and takes no turns.
@@ -93,10 +93,11 @@ impl Lane {
         self.holding || self.wanted <= FEW
     }
 
-    /// What was charged for so many slots that have come back.
-    pub(super) fn expected_of(&self, slots: u32) -> i64 {
-        let before = i64::from(self.out.slots) + i64::from(slots);
-        self.expected * i64::from(slots) / before.max(1)
+    /// What was expected of so many slots that have come back.
+    pub(super) fn expected_of(&self, slots: u32) -> u64 {
+        let before = u128::from(self.out.slots) + u128::from(slots);
+        let part = u128::from(self.expected) * u128::from(slots) / before.max(1);
+        u64::try_from(part).unwrap_or(u64::MAX).min(self.expected)
     }
 
     /// How many of its guests compute or want to.

@@ -74,9 +74,13 @@ impl Cost {
     }
 
     /// What a task computes, in nanoseconds; nothing if none has ended.
-    #[expect(clippy::cast_possible_truncation, reason = "a float is cut to what fits")]
-    pub(super) fn takes(&self) -> i64 {
-        if self.tasks > 0.0 { (self.computed / self.tasks) as i64 } else { 0 }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float is cut to what fits"
+    )]
+    pub(super) fn takes(&self) -> u64 {
+        if self.tasks > 0.0 { (self.computed / self.tasks) as u64 } else { 0 }
     }
 
     /// The same, if any task has ended.

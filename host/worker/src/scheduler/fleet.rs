@@ -15,7 +15,7 @@ const SECONDS: u64 = 2;
 const WARM_UP: u64 = 1;
 const CAPACITY: Capacity = Capacity { slots: 256, memory: 256 << 20, cores: 8 };
 const MS: u64 = 1_000;
-const OWN_WORK: u64 = super::OWN_WORK as u64 / 1_000;
+const OWN_WORK: u64 = super::OWN_WORK / 1_000;
 
 /// Every hundredth or so floods. Its tasks take as long as its place among them says, and its weight is as great.
 fn tenants() -> Vec<Tenant> {

@@ -44,6 +44,11 @@ pub(super) struct Ledger<Key> {
 #[derive(Debug)]
 struct Account {
     weight: u32,
+    /// How far what it has used has brought it.
+    paid: u128,
+    /// What it is expected to use beside that, in nanoseconds of a whole host.
+    reserved: u64,
+    /// How far both bring it.
     mark: u128,
     /// The order in which it came, if it waits.
     arrival: Option<u64>,
@@ -51,6 +56,11 @@ struct Account {
 }
 
 impl Account {
+    /// So many nanoseconds of a host, as they count for it.
+    fn parts(&self, nanos: u64) -> u128 {
+        u128::from(nanos) * PARTS / u128::from(self.weight)
+    }
+
     fn is_present(&self) -> bool {
         self.holds || self.arrival.is_some()
     }
@@ -71,7 +81,8 @@ impl<Key> Default for Ledger<Key> {
 impl<Key: Copy + Ord + Hash> Ledger<Key> {
     /// Opens an account, or changes its weight.
     pub(super) fn open(&mut self, key: Key, weight: u32) {
-        let fresh = Account { weight, mark: self.reached, arrival: None, holds: false };
+        let (paid, mark) = (self.reached, self.reached);
+        let fresh = Account { weight, paid, reserved: 0, mark, arrival: None, holds: false };
         self.accounts.entry(key).or_insert(fresh).weight = weight.max(1);
     }
 
@@ -87,7 +98,7 @@ impl<Key: Copy + Ord + Hash> Ledger<Key> {
         let (arrival, least) = (self.arrivals, self.last().saturating_sub(CREDIT_MAX));
         self.change(key, |account| {
             if !account.is_present() {
-                account.mark = account.mark.max(least);
+                account.paid = account.paid.max(least);
             }
             account.arrival.get_or_insert(arrival);
         });
@@ -112,16 +123,22 @@ impl<Key: Copy + Ord + Hash> Ledger<Key> {
         }
     }
 
-    /// An account has used so many nanoseconds of a host; fewer than none if it was charged with too many before.
-    pub(super) fn charge(&mut self, key: Key, used: i64) {
-        self.change(key, |account| {
-            let parts = u128::from(used.unsigned_abs()) * PARTS / u128::from(account.weight);
-            account.mark = if used < 0 {
-                account.mark.saturating_sub(parts)
-            } else {
-                account.mark.saturating_add(parts)
-            };
-        });
+    /// An account has used so many nanoseconds of a host.
+    pub(super) fn charge(&mut self, key: Key, used: u64) {
+        self.change(key, |account| account.paid = account.paid.saturating_add(account.parts(used)));
+    }
+
+    /// An account is expected to use so many nanoseconds of a host.
+    ///
+    /// This is not simply charged and given back later: a debt has an end, and whoever gave back more than was charged
+    /// would pay its owner for being in debt.
+    pub(super) fn reserve(&mut self, key: Key, expected: u64) {
+        self.change(key, |account| account.reserved = account.reserved.saturating_add(expected));
+    }
+
+    /// So much of what an account was expected to use is charged by now, or is not used after all.
+    pub(super) fn release(&mut self, key: Key, expected: u64) {
+        self.change(key, |account| account.reserved = account.reserved.saturating_sub(expected));
     }
 
     /// Changes an account, and its places with it.
@@ -134,7 +151,9 @@ impl<Key: Copy + Ord + Hash> Ledger<Key> {
             self.present.remove(&(account.mark, key));
         }
         change(account);
-        account.mark = account.mark.min(self.reached.saturating_add(DEBT_MAX));
+        let most = self.reached.saturating_add(DEBT_MAX);
+        account.paid = account.paid.min(most);
+        account.mark = account.paid.saturating_add(account.parts(account.reserved)).min(most);
         if let Some(arrival) = account.arrival {
             self.waiting.insert((account.mark, arrival, key));
         }
@@ -169,10 +188,10 @@ impl<Key: Copy + Ord + Hash> Ledger<Key> {
 mod tests {
     use super::*;
 
-    const MS: i64 = 1_000_000;
+    const MS: u64 = 1_000_000;
 
     /// Everybody waits all the time; who has how many turns, each of which costs what `cost` says.
-    fn turns(weights: &[u32], rounds: usize, cost: impl Fn(usize) -> i64) -> Vec<usize> {
+    fn turns(weights: &[u32], rounds: usize, cost: impl Fn(usize) -> u64) -> Vec<usize> {
         let mut ledger = Ledger::default();
         for (key, weight) in weights.iter().enumerate() {
             ledger.open(key, *weight);
@@ -247,16 +266,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_charged_too_much_comes_back() {
+    fn what_was_expected_and_not_used_counts_no_longer() {
         let mut ledger = Ledger::default();
         ledger.open("a", 1);
         ledger.open("b", 1);
         ledger.wait("a");
         ledger.wait("b");
-        ledger.charge("a", 5 * MS);
+        ledger.reserve("a", 5 * MS);
         ledger.charge("b", MS);
-        ledger.charge("a", -5 * MS);
+        assert_eq!(ledger.waiting().collect::<Vec<_>>(), ["b", "a"]);
+        ledger.release("a", 5 * MS);
         assert_eq!(ledger.waiting().collect::<Vec<_>>(), ["a", "b"]);
+    }
+
+    #[test]
+    fn whoever_is_in_debt_gains_nothing_by_ending_what_it_was_expected_to_use() {
+        let mut ledger = Ledger::default();
+        ledger.open("a", 1);
+        ledger.open("b", 1);
+        ledger.wait("a");
+        ledger.wait("b");
+        ledger.charge("a", 10 * MS);
+        ledger.charge("b", MS);
+        for _ in 0..10 {
+            ledger.reserve("a", 3_600_000 * MS);
+            ledger.release("a", 3_600_000 * MS);
+        }
+        assert_eq!(ledger.waiting().collect::<Vec<_>>(), ["b", "a"]);
+        assert!(ledger.is_in_debt("a"));
     }
 
     #[test]

@@ -1,18 +1,27 @@
 //! Who gets how much of a host, against what its weight says, and how long whoever is quiet waits beside those who are
 //! not.
 
-use super::Capacity;
+use proptest::prelude::*;
+
 use super::model::{Had, Host, Tenant};
+use super::{AGED, Capacity};
 
 const HOST: Capacity = Capacity { slots: 256, memory: 64 << 20, cores: 2 };
+const MIB: u64 = 1 << 20;
 const MS: u64 = 1_000;
 const SECOND: u64 = 1_000 * MS;
 
 /// What the host itself does for a task counts, too, in microseconds.
-const OWN_WORK: u64 = super::OWN_WORK as u64 / 1_000;
+const OWN_WORK: u64 = super::OWN_WORK / 1_000;
 
 fn run(tenants: &[Tenant], seconds: u64) -> Vec<Had> {
     Host::new(HOST, tenants, 1).run(2, seconds)
+}
+
+/// What a tenant has used of the host: its part of the processors, and of the memory that its guests hold.
+fn used(had: &Had) -> u64 {
+    let guests = HOST.memory / MIB;
+    (had.computed + had.tasks * OWN_WORK) / u64::from(HOST.cores) + had.occupied / guests
 }
 
 /// The share of each in what all of them used.
@@ -92,4 +101,33 @@ fn a_weight_of_one_beside_a_thousand_starves_neither() {
     let had = run(&[Tenant::flood(1, 10 * MS, 0), Tenant::flood(1_000, 10 * MS, 0)], 40);
     assert!(had[0].tasks > 0 && had[0].waited.iter().all(|waited| *waited < 12 * SECOND), "{:?}", had[0]);
     assert!(shares(&had)[1] > 0.9);
+}
+
+/// Tenants that always have more: tasks of 20 µs to 100 ms, a length as likely as its double.
+fn flooding() -> impl Strategy<Value = Tenant> {
+    let lengths = (0_u32..=12, 20_u64..=25).prop_map(|(doubled, computes)| computes << doubled);
+    (1_u32..=8, lengths).prop_map(|(weight, computes)| Tenant::flood(weight, computes, 0))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// Whatever the weights and the lengths of tasks are, and however long it goes on.
+    #[test]
+    fn nobody_lags_behind_by_more_than_a_task_nobody_starves_and_the_processors_are_busy(
+        tenants in proptest::collection::vec(flooding(), 2..7),
+        seconds in 4_u64..16,
+    ) {
+        let had = run(&tenants, seconds);
+        let all: u64 = had.iter().map(used).sum();
+        let weights: u64 = tenants.iter().map(|tenant| u64::from(tenant.weight)).sum();
+        let longest = tenants.iter().map(|tenant| tenant.computes).max().unwrap_or_default();
+        for (had, tenant) in had.iter().zip(&tenants) {
+            let lag = used(had).abs_diff(all * u64::from(tenant.weight) / weights);
+            prop_assert!(lag <= longest + 150 * MS, "{lag} µs of the host: {tenant:?}");
+            let waited = had.waited.iter().max().copied().unwrap_or(u64::MAX);
+            prop_assert!(u128::from(waited) < AGED.as_micros() + 1_000_000, "{waited} µs: {tenant:?}");
+        }
+        prop_assert!(busy(&had, seconds) > 0.7, "{}", busy(&had, seconds));
+    }
 }

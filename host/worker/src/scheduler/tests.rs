@@ -303,7 +303,7 @@ fn runs_one(scheduler: &mut Scheduler, lane: u64, computed: Duration) {
     tell(scheduler, Event::Ended { lane: grant.lane, memory: grant.memory });
 }
 
-fn takes(scheduler: &Scheduler, lane: u64) -> i64 {
+fn takes(scheduler: &Scheduler, lane: u64) -> u64 {
     scheduler.lanes[&LaneId(lane)].cost.takes()
 }
 
