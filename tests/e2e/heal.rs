@@ -79,6 +79,28 @@ async fn a_consumer_that_somebody_deleted_comes_back_and_no_attempt_is_forgotten
 }
 
 #[tokio::test]
+async fn a_tenant_that_cannot_be_set_up_keeps_no_other_from_being_put_right() {
+    let (stage, _host) = Stage::with_host("mended", &["echo"]).await;
+    let context = jetstream::new(stage.client.clone());
+    let in_the_way = jetstream::stream::Config {
+        name: "IN_THE_WAY".to_owned(),
+        subjects: vec!["saggar.stuck.result.>".to_owned()],
+        ..Default::default()
+    };
+    context.create_stream(in_the_way).await.expect("it is made");
+    let file = stage.write("stuck.toml", "[tenant]\nname = 'stuck'\n");
+    stage.run(&["apply", &file.display().to_string(), "--yes"]).await;
+    let listed = stage.run(&["tenant", "ls", "--output", "json"]).await.expect_code(0).text();
+    assert!(listed.contains("\"stuck\""), "{listed}");
+    context.delete_stream("SAGGAR_RESULTS_mended").await.expect("it is deleted");
+    eventually("the stream is back", DERIVED, || async {
+        context.get_stream("SAGGAR_RESULTS_mended").await.ok()
+    })
+    .await;
+    assert!(context.get_stream("SAGGAR_RESULTS_stuck").await.is_err(), "the other still fails");
+}
+
+#[tokio::test]
 async fn tasks_that_a_consumer_has_passed_are_delivered_all_the_same() {
     let stage = Stage::new("passed").await;
     let mut first = stage.host("host-1", "").await;

@@ -61,8 +61,13 @@ impl Stage {
     }
 
     fn moment(&self, settled: u64) -> Moment {
+        Moment { at: Instant::now(), settled, cpu: self.cpu() }
+    }
+
+    /// Seconds of CPU time so far, of this process and of the server.
+    pub(crate) fn cpu(&self) -> [f64; 2] {
         let server = self.server.pid().map_or(f64::NAN, |pid| cpu_time(&pid.to_string()));
-        Moment { at: Instant::now(), settled, cpu: [cpu_time("self"), server] }
+        [cpu_time("self"), server]
     }
 }
 

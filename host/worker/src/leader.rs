@@ -78,16 +78,33 @@ pub(crate) async fn lead(
 struct Round {
     begun: Instant,
     left: VecDeque<TenantName>,
+    /// Those that failed: they come again sooner, and keep no round from its end.
+    failed: VecDeque<TenantName>,
 }
 
 impl Round {
-    /// Whether all have had their turn, and the next round may begin.
-    fn is_over(&self, now: Instant) -> bool {
-        self.left.is_empty() && now.saturating_duration_since(self.begun) >= DERIVE_AGAIN
+    fn new(now: Instant) -> Self {
+        Self { begun: now, left: VecDeque::new(), failed: VecDeque::new() }
     }
 
+    /// Begins the next one with these, if all have had their turn and it is time.
+    fn go_on<'a>(&mut self, tenants: impl Iterator<Item = &'a TenantName>, now: Instant) {
+        if self.left.is_empty() && now.saturating_duration_since(self.begun) >= DERIVE_AGAIN {
+            (self.begun, self.left) = (now, tenants.cloned().collect());
+        }
+    }
+
+    /// Whose turn it is, some of those that failed among them.
     fn next_few(&mut self) -> Vec<TenantName> {
-        self.left.drain(..self.left.len().min(AT_A_TIME)).collect()
+        let few = |of: &mut VecDeque<TenantName>| of.drain(..of.len().min(AT_A_TIME)).collect::<Vec<_>>();
+        [few(&mut self.failed), few(&mut self.left)].concat()
+    }
+
+    /// A tenant has to be tried again.
+    fn failed(&mut self, tenant: &TenantName) {
+        if !self.failed.contains(tenant) {
+            self.failed.push_back(tenant.clone());
+        }
     }
 }
 
@@ -108,7 +125,7 @@ impl Records {
         let mut records: HashMap<TenantName, TenantEntry> = HashMap::new();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut round = Round { begun: Instant::now(), left: VecDeque::new() };
+        let mut round = Round::new(Instant::now());
         let mut again = tokio::time::interval(NEXT);
         again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         again.reset();
@@ -118,7 +135,7 @@ impl Records {
                     Ok(TenantChange::Put(entry)) => {
                         let stored = self.stored(Some(&entry.record.spec.name)).await;
                         if !self.ensure(&entry.record, stored.as_deref()).await {
-                            round.left.push_front(entry.record.spec.name.clone());
+                            round.failed(&entry.record.spec.name);
                             again.reset_after(RETRY);
                         }
                         self.remove(&entry).await;
@@ -135,9 +152,7 @@ impl Records {
                         tracing::error!(%error, "what is used cannot be written down");
                         again.reset_after(RETRY);
                     }
-                    if round.is_over(Instant::now()) {
-                        round = Round { begun: Instant::now(), left: records.keys().cloned().collect() };
-                    }
+                    round.go_on(records.keys(), Instant::now());
                     let few = round.next_few();
                     if few.is_empty() {
                         continue;
@@ -147,7 +162,7 @@ impl Records {
                     for tenant in few {
                         let Some(TenantEntry { record, .. }) = records.get(&tenant) else { continue };
                         if !self.ensure(record, stored.as_deref()).await {
-                            round.left.push_back(tenant);
+                            round.failed(&tenant);
                             again.reset_after(RETRY);
                         }
                     }
@@ -225,16 +240,40 @@ impl Records {
 mod tests {
     use super::*;
 
+    fn tenants(count: usize) -> Vec<TenantName> {
+        (0..count).map(|number| format!("tenant-{number}").parse().expect("a name")).collect()
+    }
+
     #[test]
-    fn a_round_takes_a_few_at_a_time_and_is_not_over_sooner_than_twice_a_minute() {
-        let begun = Instant::now();
-        let tenants = (0..70).map(|number| format!("tenant-{number}").parse().expect("a name")).collect();
-        let mut round = Round { begun, left: tenants };
+    fn a_round_takes_a_few_at_a_time_and_begins_no_sooner_than_twice_a_minute() {
+        let (begun, all) = (Instant::now(), tenants(70));
+        let mut round = Round::new(begun);
+        round.go_on(all.iter(), begun + NEXT);
+        assert_eq!(round.next_few(), []);
+        round.go_on(all.iter(), begun + DERIVE_AGAIN);
         let few: Vec<usize> = (0..4).map(|_| round.next_few().len()).collect();
         assert_eq!(few, [30, 30, 10, 0]);
-        assert!(!round.is_over(begun + NEXT));
-        assert!(round.is_over(begun + DERIVE_AGAIN));
-        round.left.push_back("one-that-failed".parse().expect("a name"));
-        assert!(!round.is_over(begun + 2 * DERIVE_AGAIN));
+    }
+
+    #[test]
+    fn whoever_fails_all_the_time_keeps_nobody_else_from_a_turn() {
+        let (mut now, all) = (Instant::now(), tenants(70));
+        let mut round = Round::new(now);
+        let mut turns: HashMap<TenantName, u32> = HashMap::new();
+        // Five minutes and the end of a round, in which half of them fail.
+        for _ in 0..155 {
+            now += RETRY;
+            round.go_on(all.iter(), now);
+            for tenant in round.next_few() {
+                if all.iter().position(|one| *one == tenant).is_some_and(|at| at < 35) {
+                    round.failed(&tenant);
+                    round.failed(&tenant);
+                }
+                *turns.entry(tenant).or_default() += 1;
+            }
+            assert!(round.failed.len() <= 35);
+        }
+        assert!(all[35..].iter().all(|tenant| turns[tenant] == 10), "{turns:?}");
+        assert!(all[..35].iter().all(|tenant| turns[tenant] > 50), "{turns:?}");
     }
 }

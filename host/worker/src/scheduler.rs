@@ -192,7 +192,9 @@ impl Scheduler {
                 self.forget_if_gone(lane);
             }
             Event::Computed { lane, work } => {
-                self.learn(lane, |cost| cost.worked(work));
+                if let Some(known) = self.lanes.get_mut(&lane) {
+                    known.cost.worked(work);
+                }
                 let computed = u64::try_from(work.computed.as_nanos()).unwrap_or(u64::MAX);
                 self.charge(lane, computed / u64::from(self.capacity.cores));
                 self.spend(lane, work.fuel, work.computed, now);
@@ -324,7 +326,10 @@ impl Scheduler {
         let Some(known) = self.lanes.get_mut(&lane) else { return };
         let expected = known.expected_of(slots);
         known.expected -= expected;
-        self.learn(lane, |cost| cost.ran(ran));
+        known.cost.ran(ran);
+        if ran > 0 {
+            self.components.learn(known.component, &known.cost);
+        }
         if let Some((owner, tenant)) = self.owner_of(lane) {
             owner.lanes.release(lane, expected);
             self.turns.release(tenant, expected);
@@ -339,13 +344,6 @@ impl Scheduler {
         {
             known.cost = guess;
         }
-    }
-
-    /// Something was heard of a lane's tasks.
-    fn learn(&mut self, lane: LaneId, heard: impl Fn(&mut Cost)) {
-        let Some(known) = self.lanes.get_mut(&lane) else { return };
-        heard(&mut known.cost);
-        self.components.learn(known.component, heard);
     }
 
     fn charge(&mut self, lane: LaneId, used: u64) {
@@ -376,7 +374,6 @@ impl Scheduler {
         for lane in self.holders.clone() {
             let Some(known) = self.lanes.get_mut(&lane) else { continue };
             known.cost.held(known.out.guests, passed);
-            self.components.learn(known.component, |cost| cost.held(known.out.guests, passed));
             self.load += known.load();
             // Slots of tasks that wait behind each other for one guest keep nobody else from anything.
             let used = part(known.out.guests.into(), slots.into()).max(part(known.out.memory, memory));

@@ -8,7 +8,7 @@ use saggar_model::Limits;
 
 use crate::bench::{BenchError, Setting};
 use crate::figure::{Figure, Goal, Unit};
-use crate::process::{cpu_time, memory};
+use crate::process::memory;
 use crate::samples::Pairs;
 use crate::stage::Stage;
 use crate::worker::HostSize;
@@ -31,11 +31,11 @@ pub(crate) async fn measure(setting: &Setting<'_>) -> Result<Vec<Figure>, BenchE
             .host(HostSize::default(), async |_| {
                 // Until every lane has its plugin, its queue and a request at the server.
                 tokio::time::sleep(begins).await;
-                let server = stage.server.pid().map_or(String::new(), |pid| pid.to_string());
-                let (cpu, of_server, start) = (cpu_time("self"), cpu_time(&server), Instant::now());
+                let ([host, server], start) = (stage.cpu(), Instant::now());
                 tokio::time::sleep(look).await;
                 let passed = start.elapsed().as_secs_f64() / 1e3;
-                let cpu = [cpu_time("self") - cpu, cpu_time(&server) - of_server].map(|cpu| cpu / passed);
+                let [host_now, server_now] = stage.cpu();
+                let cpu = [host_now - host, server_now - server].map(|cpu| cpu / passed);
                 Ok((memory() as f64 - before as f64, cpu))
             })
             .await

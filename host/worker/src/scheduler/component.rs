@@ -12,7 +12,8 @@ pub(super) struct Components(HashMap<Digest, Component>);
 
 #[derive(Debug, Default)]
 struct Component {
-    cost: Cost,
+    /// What the lane showed whose tasks ended last.
+    shown: Option<Cost>,
     /// Lanes that run it; what is known of it goes with the last of them.
     lanes: u32,
 }
@@ -33,16 +34,16 @@ impl Components {
         }
     }
 
-    /// Something was heard of a component's tasks.
-    pub(super) fn learn(&mut self, digest: Option<Digest>, heard: impl FnOnce(&mut Cost)) {
+    /// Tasks of a lane have ended, and this is what they show.
+    pub(super) fn learn(&mut self, digest: Option<Digest>, cost: &Cost) {
         if let Some(known) = digest.and_then(|digest| self.0.get_mut(&digest)) {
-            heard(&mut known.cost);
+            known.shown = cost.as_guess();
         }
     }
 
     /// What to expect of a lane that has shown nothing itself, if any other has.
     pub(super) fn expected(&self, digest: Option<Digest>) -> Option<Cost> {
-        self.0.get(&digest?)?.cost.as_guess()
+        self.0.get(&digest?)?.shown
     }
 
     #[cfg(test)]

@@ -25,7 +25,7 @@ const SEEN: f64 = 1e9;
 const SHORT: f64 = 5e6;
 
 /// How much tasks compute, and how busy their guests are.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Cost {
     /// Nanoseconds computed, by so many tasks.
     computed: f64,

@@ -265,13 +265,18 @@ mod tests {
         panic!("it still waits");
     }
 
-    #[test]
-    fn what_was_expected_and_not_used_counts_no_longer() {
+    fn of_two_that_wait() -> Ledger<&'static str> {
         let mut ledger = Ledger::default();
         ledger.open("a", 1);
         ledger.open("b", 1);
         ledger.wait("a");
         ledger.wait("b");
+        ledger
+    }
+
+    #[test]
+    fn what_was_expected_and_not_used_counts_no_longer() {
+        let mut ledger = of_two_that_wait();
         ledger.reserve("a", 5 * MS);
         ledger.charge("b", MS);
         assert_eq!(ledger.waiting().collect::<Vec<_>>(), ["b", "a"]);
@@ -281,11 +286,7 @@ mod tests {
 
     #[test]
     fn whoever_is_in_debt_gains_nothing_by_ending_what_it_was_expected_to_use() {
-        let mut ledger = Ledger::default();
-        ledger.open("a", 1);
-        ledger.open("b", 1);
-        ledger.wait("a");
-        ledger.wait("b");
+        let mut ledger = of_two_that_wait();
         ledger.charge("a", 10 * MS);
         ledger.charge("b", MS);
         for _ in 0..10 {
